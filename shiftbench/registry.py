@@ -1,0 +1,52 @@
+"""Tables of "module:name" strings, loaded when asked for, so that nothing registers itself."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from shiftbench.errors import ConfigurationError, near_names
+
+__all__ = ["BUILDERS", "SOURCES", "builders", "load", "lookup"]
+
+SOURCES: Mapping[str, str] = {
+    "scene_graphs": "shiftbench.sources.scene_graphs:SceneGraphs",
+    "coco": "shiftbench.sources.coco:CocoInstances",
+    "subset_index": "shiftbench.sources.subset_index:SubsetIndex",
+    "images": "shiftbench.sources.images:ImageTable",
+    "scenes": "shiftbench.sources.scenes:Scenes",
+}
+
+BUILDERS: Mapping[str, str] = {
+    "metashift": "shiftbench.builders.metashift.builder:MetaShift",
+}
+
+
+def builders() -> dict[str, str]:
+    """The builders that come with shiftbench and those of installed packages.
+
+    Another package adds one through the entry-point group ``shiftbench.builders``.
+    """
+    added = {e.name: e.value for e in entry_points(group="shiftbench.builders")}
+    return {**added, **BUILDERS}
+
+
+def load(target: str) -> Any:
+    """The object that a "module:name" string names."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def lookup(table: Mapping[str, str], name: str, what: str) -> Any:
+    """The object registered under `name`.
+
+    Raises
+    ------
+    ConfigurationError
+        No such name; the message has the near ones.
+    """
+    if name not in table:
+        raise ConfigurationError(f"no {what} is called {name!r}; {near_names(name, table)}")
+    return load(table[name])
