@@ -56,7 +56,8 @@ class MissingExtraError(ShiftbenchError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"{package!r} is not installed; it comes with an extra: pip install 'shiftbench[{extra}]'"
+            f"{package!r} is not installed; it comes with an extra: "
+            f"pip install 'shiftbench[{extra}]'"
         )
 
 
@@ -66,7 +67,7 @@ def near_names(wanted: str, known: Iterable[str], n: int = 5) -> str:
     Examples
     --------
     >>> near_names("catt", ["dog", "cat", "car"])
-    "did you mean 'cat', 'car'?"
+    "did you mean 'cat'?"
     >>> near_names("zebra", ["dog"])
     "there are: 'dog'"
     """

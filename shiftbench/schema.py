@@ -30,14 +30,17 @@ __all__ = [
     "SHIFTS",
     "SHIFT_DISTANCES",
     "SUBSETS",
+    "Checks",
     "ClassLabel",
     "Feature",
     "Image",
     "ListOf",
     "Metadata",
+    "Shard",
     "Source",
     "Value",
     "arrow_schema",
+    "feature_of",
     "slug",
     "unique_slugs",
 ]
@@ -67,7 +70,7 @@ SUBSETS = pa.schema(
         pa.field("explanation", pa.string()),
     ]
 )
-"""One row a subset; `kind` is object, attribute, general or union; `community` is null for unions."""
+"""One row a subset; `kind` is object, attribute, general or union (no community)."""
 
 MEMBERSHIP = pa.schema(
     [
@@ -118,7 +121,7 @@ BALANCE = pa.schema(
         pa.field("verdict", pa.string(), nullable=False),
     ]
 )
-"""What else differs between two splits: `statistic` is standardised_mean_difference or cramers_v."""
+"""What else differs between two splits; `statistic` names what `value` is."""
 
 REJECTED = pa.schema(
     [
@@ -137,7 +140,7 @@ CONTEXTS = pa.schema(
         pa.field("kind", pa.dictionary(pa.int8(), pa.string()), nullable=False),
     ]
 )
-"""Which example belongs to which ``subject(context)``; `example` is a row of `Metadata.examples`."""
+"""Which example is in which ``subject(context)``; `example` is a row of `Metadata.examples`."""
 
 PRIVATE_COLUMNS = ("locator", "bytes", "modified")
 """Columns of `Metadata.examples` that a build uses and never writes out."""
@@ -362,3 +365,48 @@ class Source(Protocol):
         where the content is missing or cannot be read.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file to be written: everything but the content, which a reader brings.
+
+    Attributes
+    ----------
+    path : str
+        Inside the benchmark directory, e.g. ``data/cat_dog/train-00000-of-00002.parquet``.
+    features : tuple[tuple[str, Feature], ...]
+        Every column of the file in order, content included.
+    content : tuple[str, ...]
+        Which of them the reader brings.
+    rows : pa.Table
+        The other columns, and `locator`, `bytes` and `modified`.
+    identity : str
+        "bytes" or "pixels", see `Metadata`.
+    """
+
+    path: str
+    features: tuple[tuple[str, Feature], ...]
+    content: tuple[str, ...]
+    rows: pa.Table
+    identity: str = "bytes"
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is asked of every image before it is written.
+
+    Attributes
+    ----------
+    level : str
+        "off": nothing. "header": the header parses, the size is sane, there is one frame and the
+        end is there. "decode": every pixel is decoded too.
+    max_pixels : int
+        Images of more pixels are rejected.
+    modes : tuple[str, ...]
+        Pillow's pixel modes that are accepted.
+    """
+
+    level: str = "header"
+    max_pixels: int = 100_000_000
+    modes: tuple[str, ...] = ("1", "L", "LA", "P", "RGB", "RGBA")

@@ -1,0 +1,1 @@
+"""Distances between distributions and between subsets, one module a family."""

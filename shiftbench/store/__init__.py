@@ -1,0 +1,1 @@
+"""The benchmark directory: write, manifest, card, verify."""

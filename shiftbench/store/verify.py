@@ -1,0 +1,104 @@
+"""Is a benchmark directory still what its manifest says?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shiftbench.errors import IntegrityError, near_names
+from shiftbench.hashing import table_hash
+from shiftbench.store.location import Location
+from shiftbench.store.manifest import (
+    MANIFEST,
+    ConfigEntry,
+    Manifest,
+    benchmark_digest,
+    config_digest,
+    read_manifest,
+)
+from shiftbench.store.write import label_names, row_digests, size_and_hash, split_digest
+
+__all__ = ["verify"]
+
+
+def verify(folder: Location, *, content: bool = True) -> Manifest:
+    """Check every file against the manifest, and the digests against the content.
+
+    Parameters
+    ----------
+    folder : Location
+    content : bool
+        Also compute the digests again from the examples; without it only the files' own hashes
+        are compared.
+
+    Raises
+    ------
+    IntegrityError
+        Names the first file or config that is not right.
+    """
+    manifest = read_manifest(folder)
+    present = set(folder.files()) - {MANIFEST}
+    for name in sorted(set(manifest.files) - present):
+        raise IntegrityError(f"{folder.path(name)} is missing; restore it or build again")
+    for name in sorted(present - set(manifest.files)):
+        raise IntegrityError(
+            f"{folder.path(name)} is not part of the benchmark ({near_names(name, manifest.files)})"
+            "; move it elsewhere"
+        )
+    for name, entry in sorted(manifest.files.items()):
+        size, sha256 = size_and_hash(folder, name)
+        if (size, sha256) != (entry.bytes, entry.sha256):
+            raise IntegrityError(
+                f"{folder.path(name)} was changed: {size} bytes with sha256 {sha256[:16]}…, "
+                f"the manifest has {entry.bytes} bytes with {entry.sha256[:16]}…"
+            )
+    if content:
+        for name, config in sorted(manifest.configs.items()):
+            _verify_config(folder, manifest, name, config)
+    if benchmark_digest(manifest.configs) != manifest.digest:
+        raise IntegrityError(f"{folder.path(MANIFEST)}: the digest is not that of its configs")
+    return manifest
+
+
+def _verify_config(folder: Location, manifest: Manifest, name: str, config: ConfigEntry) -> None:
+    digests = {}
+    names = {}
+    for split, entry in config.splits.items():
+        if config.kind in ("table", "measured"):
+            tables = []
+            for path in entry.files:
+                with folder.open(path) as file:
+                    tables.append(pq.read_table(file))
+            digests[split] = table_hash(pa.concat_tables(tables))
+        else:
+            parts = []
+            for path in entry.files:
+                with folder.open(path) as file:
+                    parquet = pq.ParquetFile(file)
+                    names = label_names(parquet.schema_arrow)
+                    parts.extend(_file_digests(parquet, manifest))
+            digests[split] = split_digest(parts)
+        if digests[split] != entry.digest:
+            raise IntegrityError(
+                f"{folder.path(f'data/{name}')}: split {split!r} does not have the digest that "
+                "the manifest states"
+            )
+    if config.kind in ("task", "examples") and config_digest(digests, names) != config.digest:
+        raise IntegrityError(f"{folder.path(f'data/{name}')}: the config's digest is not right")
+
+
+def _file_digests(parquet: pq.ParquetFile, manifest: Manifest) -> Iterator[bytes]:
+    wanted = [
+        c
+        for c in ("example_id", "label", "subset", "cluster_id", *manifest.content)
+        if c in parquet.schema_arrow.names
+    ]
+    for batch in parquet.iter_batches(batch_size=100, columns=wanted):
+        table = pa.table(batch)
+        contents = {
+            name: [v["bytes"] if isinstance(v, dict) else v for v in table[name].to_pylist()]
+            for name in manifest.content
+        }
+        yield row_digests(table, contents, manifest.identity)

@@ -1,0 +1,273 @@
+"""Writing one file of a benchmark: read, check, hash and write in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shiftbench.errors import ContentError
+from shiftbench.hashing import table_hash
+from shiftbench.schema import Checks, Feature, Image, ListOf, Shard, arrow_schema
+from shiftbench.store.check import check_image, content_hash
+from shiftbench.store.location import Location
+
+__all__ = [
+    "ShardReport",
+    "label_names",
+    "parquet_options",
+    "row_digests",
+    "shard_key",
+    "size_and_hash",
+    "split_digest",
+    "write_shard",
+    "write_table",
+]
+
+GROUP_ROWS = 100
+GROUP_BYTES = 32 * 2**20
+
+
+class ShardReport(msgspec.Struct, frozen=True):
+    """What became of one shard.
+
+    Attributes
+    ----------
+    key : str
+        Identity of what was asked for, see `shard_key`.
+    path : str
+    rows, size : int
+        Of the file as written; size in bytes.
+    sha256 : str
+        Of the file.
+    row_digests : bytes
+        32 bytes a row, see `row_digest`.
+    rejected : list[tuple[str, str]]
+        Example id and reason.
+    """
+
+    key: str
+    path: str
+    rows: int
+    size: int
+    sha256: str
+    row_digests: bytes
+    rejected: list[tuple[str, str]]
+
+
+def shard_key(shard: Shard, checks: Checks) -> str:
+    """Identity of a shard: two shards with the same key come out the same."""
+    head = [
+        shard.path,
+        shard.identity,
+        list(shard.content),
+        arrow_schema(dict(shard.features)).metadata[b"huggingface"].decode(),
+        asdict(checks),
+        [pa.__version__, GROUP_ROWS, GROUP_BYTES],
+    ]
+    digest = hashlib.sha256(msgspec.json.encode(head))
+    digest.update(table_hash(shard.rows).encode())
+    return digest.hexdigest()
+
+
+def row_digest(
+    example_id: str, contents: list[str], label: Any, subset: Any, cluster: str
+) -> bytes:
+    """sha256 over one example's canonical content, from which the benchmark's digest is made.
+
+    Parameters
+    ----------
+    contents : list[str]
+        sha256 (hex) of each content column.
+    """
+    line = msgspec.json.encode([example_id, contents, label, subset, cluster])
+    return hashlib.sha256(line).digest()
+
+
+def write_shard(
+    shard: Shard,
+    reader: Callable[[], Callable[[str], Mapping[str, Any]]],
+    out: Location,
+    checks: Checks,
+) -> ShardReport:
+    """Write one shard. Content that cannot be used is left out and reported.
+
+    At most 100 rows or 32 MB of content are in memory at a time.
+    """
+    features = dict(shard.features)
+    read = reader() if shard.content else None
+    digests = bytearray()
+    rejected: list[tuple[str, str]] = []
+    rows = 0
+    with out.create(shard.path) as sink, _writer(sink, features) as writer:
+        for group, contents in _groups(shard, read, checks, rejected):
+            rows += len(group)
+            digests += row_digests(group, contents, shard.identity)
+            writer.write_batch(_record_batch(group, contents, features, writer.schema))
+    size, sha256 = size_and_hash(out, shard.path)
+    key = shard_key(shard, checks)
+    return ShardReport(key, shard.path, rows, size, sha256, bytes(digests), rejected)
+
+
+def write_table(table: pa.Table, features: Mapping[str, Feature], out: Location, path: str) -> None:
+    """Write a table config: no content, larger row groups."""
+    schema = arrow_schema(features)
+    with out.create(path) as sink, _writer(sink, features) as writer:
+        writer.write_table(table.cast(schema), row_group_size=100_000)
+
+
+def split_digest(row_digests: Iterable[bytes]) -> str:
+    """sha256 (hex) over the row digests of a split, in order."""
+    digest = hashlib.sha256()
+    for part in row_digests:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def label_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Names of the classes of every column that has some, read back from a file's schema."""
+    info = msgspec.json.decode(schema.metadata[b"huggingface"])["info"]["features"]
+    found = {}
+    for name, feature in info.items():
+        while feature["_type"] == "List":
+            feature = feature["feature"]
+        if feature["_type"] == "ClassLabel":
+            found[name] = feature["names"]
+    return found
+
+
+def parquet_options(features: Mapping[str, Feature]) -> dict[str, Any]:
+    """Writer options: image bytes plain and uncompressed, page index, content-defined chunks."""
+    leaves = dict(_leaves(features))
+    return {
+        "compression": {leaf: "zstd" if small else "none" for leaf, small in leaves.items()},
+        "use_dictionary": [leaf for leaf, small in leaves.items() if small],
+        "write_page_index": True,
+        "use_content_defined_chunking": True,
+    }
+
+
+def _leaves(features: Mapping[str, Feature]) -> Iterator[tuple[str, bool]]:
+    for name, feature in features.items():
+        tail = ""
+        while isinstance(feature, ListOf):
+            feature, tail = feature.feature, tail + ".list.element"
+        if isinstance(feature, Image):
+            yield f"{name}{tail}.bytes", False
+            yield f"{name}{tail}.path", True
+        else:
+            yield name + tail, True
+
+
+def _writer(sink: Any, features: Mapping[str, Feature]) -> pq.ParquetWriter:
+    return pq.ParquetWriter(sink, arrow_schema(features), **parquet_options(features))
+
+
+def _groups(
+    shard: Shard,
+    read: Callable[[str], Mapping[str, Any]] | None,
+    checks: Checks,
+    rejected: list[tuple[str, str]],
+) -> Iterator[tuple[pa.Table, dict[str, list[Any]]]]:
+    """Row groups: the rows that were accepted and the content of each."""
+    if read is None:
+        for start in range(0, len(shard.rows), 100_000):
+            yield shard.rows.slice(start, 100_000), {}
+        return
+    images = {n for n, f in shard.features if n in shard.content and isinstance(f, Image)}
+    ids = shard.rows["example_id"].to_pylist()
+    locators = shard.rows["locator"].to_pylist()
+    taken: list[int] = []
+    contents: dict[str, list[Any]] = {name: [] for name in shard.content}
+    held = 0
+    for i, locator in enumerate(locators):
+        try:
+            content = read(locator)
+            for name in images:
+                check_image(content[name], checks)
+        except ContentError as error:
+            rejected.append((ids[i], str(error)))
+            continue
+        taken.append(i)
+        for name in shard.content:
+            contents[name].append(content[name])
+            if name in images:
+                held += len(content[name])
+        if len(taken) == GROUP_ROWS or held >= GROUP_BYTES:
+            yield shard.rows.take(taken), contents
+            taken, contents, held = [], {name: [] for name in shard.content}, 0
+    if taken:
+        yield shard.rows.take(taken), contents
+
+
+def row_digests(group: pa.Table, contents: Mapping[str, list[Any]], identity: str) -> bytes:
+    """The digests of some rows, one after the other; `contents` holds each content column."""
+    n = len(group)
+    hashes = [[_identity(v, identity).hex() for v in values] for values in contents.values()]
+    per_row = list(map(list, zip(*hashes, strict=True))) if hashes else [[]] * n
+    columns = [
+        group[name].to_pylist() if name in group.column_names else [None] * n
+        for name in ("example_id", "label", "subset", "cluster_id")
+    ]
+    return b"".join(
+        row_digest(example_id, per_row[i], label, subset, cluster)
+        for i, (example_id, label, subset, cluster) in enumerate(zip(*columns, strict=True))
+    )
+
+
+def _identity(value: Any, identity: str) -> bytes:
+    if isinstance(value, bytes):
+        return content_hash(value, identity)
+    return hashlib.sha256(msgspec.json.encode(value)).digest()
+
+
+def _record_batch(
+    group: pa.Table,
+    contents: dict[str, list[Any]],
+    features: Mapping[str, Feature],
+    schema: pa.Schema,
+) -> pa.RecordBatch:
+    arrays = []
+    for name, feature in features.items():
+        kind = schema.field(name).type
+        if name not in contents:
+            column = group[name].combine_chunks()
+            arrays.append(column.cast(kind) if column.type != kind else column)
+        elif isinstance(feature, Image):
+            data = pa.array(contents[name], pa.binary())
+            arrays.append(
+                pa.StructArray.from_arrays([data, pa.nulls(len(data), pa.string())], type=kind)
+            )
+        else:
+            arrays.append(pa.array(contents[name], kind))
+    return pa.RecordBatch.from_arrays(
+        [a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays],
+        schema=schema,
+    )
+
+
+def size_and_hash(out: Location, path: str) -> tuple[int, str]:
+    """Bytes and sha256 (hex) of a file as it lies there."""
+    digest = hashlib.sha256()
+    if out.local is not None:
+        with (out.local / path).open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            if size:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+                    # Piece by piece, and dropped at once: mapped pages count as memory used.
+                    for start in range(0, size, 8 * 2**20):
+                        digest.update(memoryview(view)[start : start + 8 * 2**20])
+        return size, digest.hexdigest()
+    size = 0
+    with out.open(path) as file:
+        while piece := file.read(8 * 2**20):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
