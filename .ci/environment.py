@@ -24,6 +24,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,21 @@ def core_bounds() -> dict[str, str]:
     return lower_bounds(dependencies)
 
 
+def with_parts(extras: Sequence[str]) -> set[str]:
+    """Some extras and those that they are made of, as ``all`` is."""
+    known = project()["optional-dependencies"]
+    assert isinstance(known, dict)
+    found: set[str] = set()
+    pending = list(extras)
+    while pending:
+        extra = pending.pop()
+        found.add(extra)
+        for requirement in known[extra]:
+            parts = re.fullmatch(r"shiftbench\[(.*)\]", requirement)
+            pending += set(parts[1].split(",")) - found if parts else ()
+    return found
+
+
 def tool_requirements(names: Sequence[str]) -> list[str]:
     """The requirements of the extra ``dev`` with these names."""
     extras = project()["optional-dependencies"]
@@ -97,57 +113,104 @@ def works(python: Path) -> bool:
     return subprocess.run([python, "-c", "import pip"], capture_output=True).returncode == 0
 
 
+@dataclass(frozen=True)
+class State:
+    """What an environment is made from; kept inside it as a record."""
+
+    root: str
+    python: str
+    pyproject: str
+    minimum: bool
+    tools: list[str]
+    extras: list[str]
+    whole: bool = False
+
+    def same_place(self, made: State) -> bool:
+        """Whether that environment has this interpreter and has not been moved."""
+        return (self.root, self.python) == (made.root, made.python)
+
+    def met_by(self, made: State) -> bool:
+        """Whether that environment has all that this one is to have."""
+        return (
+            made.whole
+            and self.same_place(made)
+            and (self.pyproject, self.minimum, self.tools)
+            == (made.pyproject, made.minimum, made.tools)
+            and with_parts(self.extras) <= with_parts(made.extras)
+        )
+
+
+def recorded(directory: Path) -> State | None:
+    """The record inside an environment; none where there is no environment or it has none."""
+    path = directory / RECORD
+    if not path.exists():
+        return None
+    try:
+        return State(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):  # cut short, or of another version of this file
+        return State("", "", "", False, [], [])
+
+
+def create(directory: Path) -> None:
+    """Make an empty environment in place of what is there."""
+    print(f"making {directory.name} with Python {sys.version.split()[0]}", flush=True)
+    run(
+        [sys.executable, "-m", "venv", "--clear", directory],
+        "the module venv is needed (on Debian and Ubuntu: apt install python3-venv), "
+        "or another interpreter: make PYTHON=/path/to/python3",
+    )
+
+
+def install(directory: Path, wanted: State) -> None:
+    """Install this project, and what it is to be installed with, into an environment."""
+    itself = f".[{','.join(wanted.extras)}]" if wanted.extras else "."
+    pins = [f"{n}=={v}" for n, v in core_bounds().items()] if wanted.minimum else []
+    print(f"installing {' '.join([itself, *wanted.tools])} into {directory.name}", flush=True)
+    pip: list[str | Path] = [
+        directory / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+    ]
+    what = ["--editable", itself, *pins, *tool_requirements(wanted.tools)]
+    run(
+        [*pip, "--disable-pip-version-check", *what],
+        "see pip's message above; the network or the package index may be out of reach",
+    )
+
+
 def main() -> None:
     """Read the command line and do it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--extras", default="", help="of the project, separated by commas")
     parser.add_argument("--minimum", action="store_true", help="core dependencies at lower bounds")
     parser.add_argument("--tools", default="", help="names from the extra dev, without the rest")
     arguments = parser.parse_args()
     directory = ROOT / arguments.directory
-    extras = sorted(filter(None, arguments.extras.split(",")))
-    tools = list(filter(None, arguments.tools.split(",")))
-
-    python = directory / "bin" / "python"
-    place = {"root": str(ROOT), "python": sys.version.split()[0]}
-    wanted = {
-        "pyproject": hashlib.sha256(PYPROJECT.read_bytes()).hexdigest(),
-        "minimum": arguments.minimum,
-        "tools": tools,
-    }
     with locked():
-        record = directory / RECORD
-        made = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-        stays = not made or all(made.get(k) == v for k, v in place.items())
-        usable = stays and works(python)
-        if (
-            usable
-            and all(made.get(k) == v for k, v in wanted.items())
-            and set(extras) <= set(made["extras"])
-        ):
+        wanted = State(
+            root=str(ROOT),
+            python=sys.version.split()[0],
+            pyproject=hashlib.sha256(PYPROJECT.read_bytes()).hexdigest(),
+            minimum=arguments.minimum,
+            tools=sorted(filter(None, arguments.tools.split(","))),
+            extras=sorted(filter(None, arguments.extras.split(","))),
+        )
+        made = recorded(directory)
+        working = works(directory / "bin" / "python")
+        if made and working and wanted.met_by(made):
             return
-        record.unlink(missing_ok=True)
-        if not usable:
-            print(f"making {arguments.directory} with Python {place['python']}", flush=True)
-            run(
-                [sys.executable, "-m", "venv", "--clear", directory],
-                "the module venv is needed (on Debian and Ubuntu: apt install python3-venv), "
-                "or another interpreter: make PYTHON=/path/to/python3",
-            )
-        itself = f".[{','.join(extras)}]" if extras else "."
-        pins = (
-            [f"{name}=={bound}" for name, bound in core_bounds().items()]
-            if arguments.minimum
-            else []
-        )
-        print(f"installing {' '.join([itself, *tools])} into {arguments.directory}", flush=True)
-        options = ("--quiet", "--no-input", "--disable-pip-version-check", "--editable")
-        run(
-            [python, "-m", "pip", "install", *options, itself, *pins, *tool_requirements(tools)],
-            "see pip's message above; the network or the package index may be out of reach",
-        )
-        record.write_text(json.dumps(place | wanted | {"extras": extras}), encoding="utf-8")
+        # An environment without a record was made by hand and is added to. One whose record says
+        # that an install was cut short may hold half a package, and is made again.
+        if not working or (made and not (made.whole and wanted.same_place(made))):
+            create(directory)
+        record = directory / RECORD
+        record.write_text(json.dumps(asdict(wanted)), encoding="utf-8")
+        install(directory, wanted)
+        record.write_text(json.dumps(asdict(replace(wanted, whole=True))), encoding="utf-8")
 
 
 if __name__ == "__main__":

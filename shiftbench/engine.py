@@ -82,7 +82,7 @@ def _backend(scheduler: str | None, n_jobs: int | None) -> Iterator[None]:
     except ImportError:
         raise MissingExtraError("distributed", "dask") from None
     try:
-        client = Client(scheduler, timeout="20s", set_as_default=False)
+        client: Any = Client(scheduler, timeout="20s", set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise ShiftbenchError(
             f"no Dask scheduler answers at {scheduler!r} ({error}); start one with "

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,27 @@ def test_mapped_folders_are_imported_by_their_installed_names(folder: str) -> No
         if name.partition(".")[0] in ("builders", "metadata")
     }
     assert not wrong, "import shiftbench.builders and shiftbench.metadata"
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_imported_package_is_a_declared_dependency() -> None:
+    project = PYPROJECT["project"]
+    extras = project["optional-dependencies"]
+    listed = project["dependencies"] + [r for e in extras if e != "dev" for r in extras[e]]
+    declared = {normal(re.split(r"[^A-Za-z0-9._-]", r)[0]) for r in listed}
+    distributions = packages_distributions()
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("shiftbench", "builders", "metadata")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in {i.partition(".")[0] for i in imports(path)} - sys.stdlib_module_names
+        if name in distributions
+        and not {normal(d) for d in distributions[name]} & (declared | {"shiftbench"})
+    }
+    assert not missing, "name it in pyproject.toml, with a lower bound"
 
 
 def loaded_by(statement: str) -> set[str]:

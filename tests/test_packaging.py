@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -136,13 +138,16 @@ def test_installed_wheel_works_away_from_the_sources(wheel: Path, tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def environment() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("environment", ROOT / ".ci" / "environment.py")
+def environment() -> Iterator[ModuleType]:
+    name = "shiftbench_environment"
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / "environment.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where a dataclass looks its own module up
     spec.loader.exec_module(module)
-    return module
+    yield module
+    del sys.modules[name]
 
 
 def test_lower_bounds_are_read_from_requirements(environment: ModuleType) -> None:
@@ -184,3 +189,40 @@ def test_all_names_every_extra_but_dev() -> None:
     assert sorted(named.removeprefix("shiftbench[").removesuffix("]").split(",")) == sorted(
         set(extras) - {"all", "dev"}
     )
+
+
+def test_extras_are_expanded(environment: ModuleType) -> None:
+    assert {"dask", "report"} <= environment.with_parts(["all"])
+    assert environment.with_parts(["report"]) == {"report"}
+
+
+@pytest.mark.parametrize(
+    ("change", "met"),
+    [
+        ({}, True),
+        ({"extras": ["all", "dev"]}, True),
+        ({"extras": ["dev"]}, False),
+        ({"whole": False}, False),
+        ({"root": "elsewhere"}, False),
+        ({"python": "3.12.0"}, False),
+        ({"pyproject": "changed"}, False),
+        ({"minimum": True}, False),
+        ({"tools": ["pytest"]}, False),
+    ],
+)
+def test_an_environment_is_kept_while_it_has_what_is_wanted(
+    environment: ModuleType, change: dict[str, object], met: bool
+) -> None:
+    wanted = environment.State("here", "3.11.0", "hash", False, [], ["report"])
+    made = dataclasses.replace(wanted, **{"whole": True, **change})
+    assert wanted.met_by(made) is met
+    assert not wanted.met_by(wanted)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"root": "here", "color": "red"}'])
+def test_a_broken_record_counts_as_an_install_cut_short(
+    environment: ModuleType, tmp_path: Path, text: str
+) -> None:
+    assert environment.recorded(tmp_path) is None
+    (tmp_path / environment.RECORD).write_text(text, encoding="utf-8")
+    assert not environment.recorded(tmp_path).whole

@@ -34,6 +34,10 @@ def check_threshold(edge_threshold: float) -> None:
     ------
     ConfigurationError
         It does not lie between 0 and 1.
+
+    Examples
+    --------
+    >>> check_threshold(0.2)
     """
     if not 0.0 <= edge_threshold <= 1.0:
         raise ConfigurationError(

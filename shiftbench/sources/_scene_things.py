@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What the drawn scenes are made of: colours, and every object with its size and its shape.
 
 A shape is a few strokes on a box of 100 × 100, painted in order, split by ``;``:
@@ -44,7 +45,7 @@ class Thing(NamedTuple):
     ----------
     place : str
         ground (what the scene stands on), wall (hangs high), far (on the horizon), big (furniture
-        and vehicles), front (small, beside or before the subject).
+        and vehicles), flat (lies under the subject), front (small, beside or before it).
     width, height : int
         Usual size in percent of the picture.
     colors : str
@@ -158,13 +159,13 @@ THINGS: dict[str, Thing] = {
     "papers": Thing("front", 22, 14, "white cream", "p 4 20 80 0 96 70 18 96 a-; p 14 4 100 18 86 100 0 84 a; l 26 28 82 40 6 gray; l 22 48 78 60 6 gray"),
     "remote control": Thing("front", 8, 18, "black gray", "r 10 0 90 100 a; e 30 6 70 20 red; r 24 28 40 38 white; r 60 28 76 38 white; r 24 46 40 56 white; r 60 46 76 56 white; r 24 64 40 74 white; r 60 64 76 74 white"),
     "pillow": Thing("front", 24, 16, "white pink blue", "p 4 10 50 2 96 10 100 90 50 98 0 90 a; p 14 22 50 16 86 22 88 78 50 84 12 78 a+; l 14 22 88 78 3 a-"),
-    "blanket": Thing("front", 40, 20, "red blue purple", "p 4 12 60 0 96 16 100 86 54 100 0 84 a; l 4 30 98 36 9 a+; l 2 58 100 64 9 a+; r 28 6 34 92 a-; r 66 6 72 92 a-"),
-    "comforter": Thing("front", 46, 22, "cream green pink", "e 0 10 100 100 a; e 8 4 48 56 a+; e 46 6 94 60 a+; e 24 38 72 92 a+; e 60 50 96 94 a-"),
-    "sheet": Thing("front", 44, 18, "white cream", "p 0 30 30 6 70 18 100 0 100 80 64 100 30 84 0 100 a; l 12 34 40 90 4 a-; l 52 24 70 92 4 a-; l 84 16 92 80 4 a-"),
-    "rug": Thing("front", 64, 20, "red navy olive", "e 0 0 100 100 a; e 7 10 93 90 cream; e 12 17 88 83 a; e 30 34 70 66 golden"),
+    "blanket": Thing("flat", 40, 20, "red blue purple", "p 4 12 60 0 96 16 100 86 54 100 0 84 a; l 4 30 98 36 9 a+; l 2 58 100 64 9 a+; r 28 6 34 92 a-; r 66 6 72 92 a-"),
+    "comforter": Thing("flat", 46, 22, "cream green pink", "e 0 10 100 100 a; e 8 4 48 56 a+; e 46 6 94 60 a+; e 24 38 72 92 a+; e 60 50 96 94 a-"),
+    "sheet": Thing("flat", 44, 18, "white cream", "p 0 30 30 6 70 18 100 0 100 80 64 100 30 84 0 100 a; l 12 34 40 90 4 a-; l 52 24 70 92 4 a-; l 84 16 92 80 4 a-"),
+    "rug": Thing("flat", 64, 20, "red navy olive", "e 0 0 100 100 a; e 7 10 93 90 cream; e 12 17 88 83 a; e 30 34 70 66 golden"),
     "laptop": Thing("front", 26, 22, "gray black", "r 14 0 86 62 a; r 20 6 80 56 glass; p 14 64 86 64 100 94 0 94 silver; p 22 70 78 70 84 84 16 84 a-; r 0 94 100 100 a"),
     "screen": Thing("front", 28, 26, "blue teal", _SCREEN),
-    "monitor": Thing("front", 30, 26, "navy glass", _SCREEN),
+    "monitor": Thing("front", 30, 26, "navy green", _SCREEN),
     "computer": Thing("front", 18, 32, "black cream", "r 10 0 90 100 a; r 20 8 80 18 gray; r 20 24 80 30 gray; e 40 42 60 54 green; r 24 70 76 74 gray; r 24 80 76 84 gray; r 24 90 76 94 gray"),
     "speaker": Thing("front", 13, 24, "black brown", "r 6 0 94 100 a; e 28 8 72 34 gray; e 38 14 62 28 black; e 16 42 84 94 gray; e 32 54 68 82 black"),
     "keyboard": Thing("front", 32, 10, "black white", "p 8 0 92 0 100 100 0 100 a; l 12 24 88 24 12 gray; l 10 50 90 50 12 gray; l 8 76 92 76 12 gray"),

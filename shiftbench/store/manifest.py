@@ -104,7 +104,7 @@ def benchmark_digest(configs: Mapping[str, ConfigEntry]) -> str:
 def sealed(manifest: Manifest) -> bytes:
     """The manifest as it is written, its own hash filled in."""
     with_hash = msgspec.structs.replace(manifest, sha256=_own_hash(manifest))
-    return msgspec.json.format(msgspec.json.encode(with_hash, order="sorted"), indent=1) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(with_hash), indent=1) + b"\n"
 
 
 def read_manifest(folder: Location) -> Manifest:
@@ -143,4 +143,4 @@ def _own_hash(manifest: Manifest) -> str:
 
 
 def _sha256(value: Any) -> str:
-    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()

@@ -73,7 +73,7 @@ def _verify_config(folder: Location, manifest: Manifest, name: str, config: Conf
                     tables.append(pq.read_table(file))
             digests[split] = table_hash(pa.concat_tables(tables))
         else:
-            parts = []
+            parts: list[bytes] = []
             for path in entry.files:
                 with folder.open(path) as file:
                     parquet = pq.ParquetFile(file)

@@ -1,0 +1,132 @@
+"""The tables of a MetaShift benchmark: subsets, membership, and every image once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from shiftbench.plan import ConfigPlan, SplitPlan
+from shiftbench.schema import (
+    MEMBERSHIP,
+    SUBSETS,
+    ClassLabel,
+    ListOf,
+    Metadata,
+    Value,
+)
+
+from .index import Index, Rows
+from .tasks import subject_of
+from .words import explain, explain_union
+
+__all__ = [
+    "Made",
+    "community_unions",
+    "images_config",
+    "membership_table",
+    "subset_table",
+    "union_rows",
+]
+
+Made = dict[str, tuple[tuple[str, ...], Rows]]
+"""Unions by name: the contexts that each is made of, and its examples."""
+
+
+def union_rows(unions: Made) -> list[Rows]:
+    """The examples of each union."""
+    return [rows for _, rows in unions.values()]
+
+
+def community_unions(kept: Index, community: np.ndarray[Any, Any]) -> Made:
+    """One union a community, named after its largest subset."""
+    members: dict[tuple[str, int], list[int]] = {}
+    for i, number in enumerate(community.tolist()):
+        members.setdefault((kept.subjects[i], number), []).append(i)
+    made: Made = {}
+    for (subject, number), mine in sorted(members.items()):
+        largest = max(mine, key=lambda i: (kept.sizes[i], kept.names[i]))
+        name = f"{subject}(community {number}: {kept.contexts[largest]})"
+        made[name] = (tuple(kept.contexts[i] for i in mine), kept.union(mine))
+    return made
+
+
+def subset_table(kept: Index, community: np.ndarray[Any, Any], unions: Made) -> pa.Table:
+    """Table `subsets`, by name."""
+    names = [*kept.names, *unions]
+    subjects = [*kept.subjects, *(subject_of(n) for n in unions)]
+    contexts = [*kept.contexts, *(n[len(subject_of(n)) + 1 : -1] for n in unions)]
+    said = [
+        explain(s, c, k) for s, c, k in zip(kept.subjects, kept.contexts, kept.kinds, strict=True)
+    ]
+    said += [explain_union(subject_of(n), c) for n, (c, _) in unions.items()]
+    columns = [
+        names,
+        subjects,
+        contexts,
+        [*kept.kinds, *["union"] * len(unions)],
+        [*kept.sizes.tolist(), *(len(r) for r in union_rows(unions))],
+        [*community.tolist(), *[None] * len(unions)],
+        said,
+    ]
+    table = pa.Table.from_arrays(
+        [pa.array(c, f.type) for c, f in zip(columns, SUBSETS, strict=True)], schema=SUBSETS
+    )
+    return table.sort_by("subset")
+
+
+def membership_table(names: list[str], rows: list[Rows], metadata: Metadata) -> pa.Table:
+    """Table `membership`, by subset and example."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    sizes = [len(rows[i]) for i in order]
+    subset = pa.array([names[i] for i in order], pa.string()).take(
+        pa.array(np.repeat(np.arange(len(order)), sizes))
+    )
+    example = np.concatenate([rows[i] for i in order]) if order else np.empty(0, np.int64)
+    ids = metadata.examples["example_id"].combine_chunks().take(pa.array(example))
+    return pa.Table.from_arrays([subset, ids], schema=MEMBERSHIP)
+
+
+def images_config(
+    names: list[str],
+    rows: list[Rows],
+    tasks: tuple[ConfigPlan, ...],
+    classes: tuple[str, ...],
+    metadata: Metadata,
+) -> ConfigPlan:
+    """Every image of any subset or task, once, with its classes and its subsets."""
+    in_tasks = [s.index for t in tasks for s in t.splits]
+    every = np.unique(np.concatenate([*rows, *in_tasks, np.empty(0, np.int64)]))
+    order = sorted(range(len(names)), key=names.__getitem__)
+    at = np.searchsorted(every, np.concatenate([rows[i] for i in order] or [every[:0]]))
+    which = np.repeat(np.arange(len(order)), [len(rows[i]) for i in order])
+    by_row = np.lexsort((which, at))
+    at, which = at[by_row], which[by_row]
+    offsets = pa.array(np.searchsorted(at, np.arange(len(every) + 1)), pa.int32())
+    sorted_names = pa.array([names[i] for i in order], pa.string())
+    subset = pa.ListArray.from_arrays(offsets, sorted_names.take(pa.array(which)))
+
+    number = {name: i for i, name in enumerate(classes)}
+    code = np.array([number[subject_of(names[i])] for i in order] or [0], np.int64)
+    held = np.unique(at * max(len(classes), 1) + code[which]) if len(at) else at
+    for task in tasks:
+        label = task.features["label"]
+        assert isinstance(label, ClassLabel)
+        translate = np.array([number[n] for n in label.names])
+        for split in task.splits:
+            where = np.searchsorted(every, split.index)
+            labels = translate[split.rows["label"].to_numpy()]
+            held = np.union1d(held, where * max(len(classes), 1) + labels)
+    owner, label_code = held // max(len(classes), 1), held % max(len(classes), 1)
+    offsets = pa.array(np.searchsorted(owner, np.arange(len(every) + 1)), pa.int32())
+    labels_list = pa.ListArray.from_arrays(offsets, pa.array(label_code, pa.int64()))
+    table = pa.table({"example": every, "label": labels_list, "subset": subset})
+    return ConfigPlan(
+        name="images" if metadata.content else "examples",
+        features={"label": ListOf(ClassLabel(classes)), "subset": ListOf(Value("string"))},
+        splits=(SplitPlan("train", "train", "none", "accept", table, "train"),),
+        kind="examples",
+        title="images" if metadata.content else "examples",
+        description="Every image once, with the classes and the subsets it is in.",
+    )

@@ -1,0 +1,225 @@
+"""Benchmark: what a built directory can do."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from shiftbench.errors import ConfigurationError, IntegrityError, near_names
+from shiftbench.store.location import Location
+from shiftbench.store.manifest import MANIFEST, ConfigEntry, Manifest, read_manifest
+from shiftbench.store.verify import verify
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["Benchmark", "open"]
+
+
+def open(where: str | Path) -> Benchmark:
+    """Open a benchmark: a local folder or fsspec URL, or else ``user/name`` on the Hub.
+
+    Raises
+    ------
+    IntegrityError
+        There is no benchmark, or its manifest was changed.
+    """
+    text = str(where)
+    folder = Location(text)
+    if "://" in text or folder.exists(MANIFEST) or Path(text).exists():
+        return Benchmark(text)
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
+        return Benchmark(f"hf://datasets/{text}")
+    raise IntegrityError(
+        f"there is no folder {text!r}; name a benchmark directory, or a data set of the Hub as "
+        "user/name"
+    )
+
+
+class Benchmark:
+    """A built benchmark directory.
+
+    Attributes
+    ----------
+    url : str
+        Where it is.
+    manifest : Manifest
+        All of shift.json.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._folder = Location(url)
+        self.manifest: Manifest = read_manifest(self._folder)
+
+    def __repr__(self) -> str:
+        return f"Benchmark({self.url!r}, configs={self.configs})"
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the canonical content; a result names it."""
+        return self.manifest.digest
+
+    @property
+    def configs(self) -> list[str]:
+        """Names of the configs, tasks first."""
+        return list(self.manifest.configs)
+
+    def splits(self, config: str) -> list[str]:
+        """Names of a config's splits."""
+        return list(self._config(config).splits)
+
+    def load(self, config: str, split: str | None = None, *, streaming: bool = False) -> Any:
+        """A config by ``datasets.load_dataset``.
+
+        Parameters
+        ----------
+        config : str
+        split : str, optional
+            One split; without it all, as a dictionary.
+        streaming : bool
+            Read as you go instead of preparing a copy in the cache of `datasets`.
+
+        Returns
+        -------
+        datasets.Dataset, DatasetDict, IterableDataset or IterableDatasetDict
+
+        Raises
+        ------
+        ConfigurationError
+            No such config or split; the message has the near ones.
+        """
+        entry = self._config(config)
+        if split is not None and split not in entry.splits:
+            raise ConfigurationError(
+                f"config {config!r} has no split {split!r}; {near_names(split, entry.splits)}"
+            )
+        import datasets
+
+        where = self.url.removeprefix("hf://datasets/").removeprefix("file://")
+        return datasets.load_dataset(where, config, split=split, streaming=streaming)
+
+    def table(self, name: str) -> pa.Table:
+        """A table config, or any config, read whole as an Arrow table."""
+        parts = []
+        for split in self._config(name).splits.values():
+            for path in split.files:
+                with self._folder.open(path) as file:
+                    parts.append(pq.read_table(file))
+        return pa.concat_tables(parts)
+
+    @cached_property
+    def subsets(self) -> datasets.Dataset:
+        """Every subset: class, context, size, community, explanation."""
+        return _dataset(self.table("subsets"))
+
+    @cached_property
+    def membership(self) -> datasets.Dataset:
+        """Which example is in which subset."""
+        return _dataset(self.table("membership"))
+
+    @property
+    def shift_distances(self) -> datasets.Dataset:
+        """How far apart subsets and splits are."""
+        return _dataset(self.table("shift_distances"))
+
+    @property
+    def balance(self) -> datasets.Dataset:
+        """What else differs between splits."""
+        return _dataset(self.table("balance"))
+
+    @property
+    def rejected(self) -> datasets.Dataset:
+        """Inputs that could not be used, with the reason."""
+        return _dataset(self.table("rejected"))
+
+    def members(self, subset: str) -> list[str]:
+        """Ids of the examples of a subset, sorted; nothing is scanned after the first call.
+
+        Raises
+        ------
+        ConfigurationError
+            No such subset; the message has the near ones.
+        """
+        start, stop = self._where(subset)
+        found: list[str] = self._members.ids.slice(start, stop - start).to_pylist()
+        return found
+
+    def load_subset(self, subset: str) -> datasets.Dataset:
+        """The examples of a subset, as a `datasets.Dataset` selected by index."""
+        start, stop = self._where(subset)
+        return self._images.select(self._member_rows[start:stop])
+
+    def verify(self, *, content: bool = True) -> None:
+        """Check every file's hash and, with `content`, the digests against the examples.
+
+        Raises
+        ------
+        IntegrityError
+            Names the file or config that is not right.
+        """
+        verify(self._folder, content=content)
+
+    def _config(self, name: str) -> ConfigEntry:
+        if name not in self.manifest.configs:
+            raise ConfigurationError(
+                f"{self.url!r} has no config {name!r}; {near_names(name, self.manifest.configs)}"
+            )
+        return self.manifest.configs[name]
+
+    def _where(self, subset: str) -> tuple[int, int]:
+        found = self._members.bounds.get(subset)
+        if found is None:
+            raise ConfigurationError(
+                f"{self.url!r} has no subset {subset!r}; {near_names(subset, self._members.bounds)}"
+            )
+        return found
+
+    @cached_property
+    def _members(self) -> _Members:
+        table = self.table("membership")
+        encoded = table["subset"].combine_chunks().dictionary_encode()
+        codes = encoded.indices.to_numpy()
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        ends = np.append(starts[1:], len(codes))
+        names = encoded.dictionary.to_pylist()
+        bounds = {names[codes[s]]: (int(s), int(e)) for s, e in zip(starts, ends, strict=True)}
+        return _Members(bounds, table["example_id"].combine_chunks())
+
+    @cached_property
+    def _examples_config(self) -> str:
+        return next(n for n, c in self.manifest.configs.items() if c.kind == "examples")
+
+    @cached_property
+    def _images(self) -> datasets.Dataset:
+        return self.load(self._examples_config, "train")
+
+    @cached_property
+    def _member_rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The row in `images` of every line of `membership`."""
+        ids = []
+        for path in self._config(self._examples_config).splits["train"].files:
+            with self._folder.open(path) as file:
+                ids.append(pq.read_table(file, columns=["example_id"])["example_id"])
+        every = pa.chunked_array([c for i in ids for c in i.chunks], pa.string())
+        return pc.index_in(self._members.ids, every.combine_chunks()).to_numpy()  # type: ignore[no-any-return]
+
+
+class _Members:
+    """Membership by subset: where each subset's lines begin and end."""
+
+    def __init__(self, bounds: dict[str, tuple[int, int]], ids: pa.Array) -> None:
+        self.bounds = bounds
+        self.ids = ids
+
+
+def _dataset(table: pa.Table) -> datasets.Dataset:
+    import datasets
+
+    return datasets.Dataset(datasets.table.InMemoryTable(table))

@@ -1,0 +1,372 @@
+"""The command line. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from shiftbench.errors import ShiftbenchError
+from shiftbench.version import __version__
+
+__all__ = ["main"]
+
+app = App(
+    name="shiftbench",
+    version=__version__,
+    help="Build, load and grade benchmarks whose distribution shift is known.\n\n"
+    "Every command takes --help, and --debug for a traceback.",
+    help_format="markdown",
+)
+
+
+@app.command(name="list")
+def list_(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """List the builders, their presets, and the sources."""
+    from shiftbench.options import summary
+    from shiftbench.registry import SOURCES, builders, load
+
+    found: dict[str, dict[str, Any]] = {"builders": {}, "sources": {}}
+    for name, target in sorted(builders().items()):
+        kind = load(target)
+        found["builders"][name] = {
+            "summary": summary(kind),
+            "presets": sorted(getattr(kind, "presets", {})),
+        }
+    for name, target in sorted(SOURCES.items()):
+        found["sources"][name] = {"summary": summary(load(target))}
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for group, entries in found.items():
+        print(group)
+        for name, entry in entries.items():
+            print(f"  {name:14} {entry['summary']}")
+            if entry.get("presets"):
+                print(f"  {'':14} presets: {', '.join(entry['presets'])}")
+
+
+@app.command(help_flags=[])
+def build(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+) -> None:
+    """Build a benchmark: BUILDER --source NAME … --out DIR, or RECIPE.toml --out DIR."""
+    from shiftbench.registry import SOURCES, builders, lookup
+
+    words = list(tokens)
+    first = words[0] if words and not words[0].startswith("-") else None
+    if first is not None and (first.endswith(".toml") or Path(first).is_file()):
+        _call(_recipe_command(), words, "shiftbench build")
+        return
+    source_name = _value_of(words, "--source")
+    if first is None or (source_name is None and not _asks_help(words)):
+        _build_help(first)
+    kind = lookup(builders(), str(first), "builder")
+    if source_name is None:
+        _build_help(first)
+    source = lookup(SOURCES, str(source_name), "source")
+    command = _build_command(kind, source)
+    _call(command, words[1:], f"shiftbench build {first}")
+
+
+def _build_help(first: str | None) -> None:
+    from shiftbench.registry import SOURCES, builders
+
+    asked = any(w in ("--help", "-h") for w in sys.argv)
+    print(
+        "Usage: shiftbench build BUILDER --source NAME [options] --out DIR\n"
+        "       shiftbench build RECIPE.toml --out DIR\n\n"
+        f"builders: {', '.join(sorted(builders()))}\n"
+        f"sources:  {', '.join(sorted(SOURCES))}\n\n"
+        f"`shiftbench build {first or 'BUILDER'} --source NAME --help` lists the options of both; "
+        "`shiftbench list` says what they are.",
+        file=sys.stdout if asked else sys.stderr,
+    )
+    raise SystemExit(0 if asked else 2)
+
+
+def _asks_help(words: Sequence[str]) -> bool:
+    return any(w in ("--help", "-h") for w in words)
+
+
+def _value_of(words: Sequence[str], option: str) -> str | None:
+    for i, word in enumerate(words):
+        if word == option and i + 1 < len(words):
+            return words[i + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+_RUN = [
+    ("seed", int, 0, "Seed of every random choice."),
+    ("n_jobs", int, 1, "Processes that write files; -1 for all cores."),
+    ("scheduler", str | None, None, "Run on this Dask scheduler instead, tcp://host:port."),
+    ("overwrite", bool, False, "Replace the benchmark at --out once the new one is whole."),
+    (
+        "checks",
+        Literal["header", "decode", "off"],
+        "header",
+        "What is asked of every image before it is written.",
+    ),
+    ("max_pixels", int, 100_000_000, "Larger images are rejected."),
+    (
+        "modes",
+        tuple[str, ...],
+        ("1", "L", "LA", "P", "RGB", "RGBA"),
+        "Pixel modes (Pillow's names) that are accepted.",
+    ),
+    (
+        "max_rejected",
+        int | None,
+        None,
+        "Stop above this many unusable images; by default 1 %, never fewer than 10.",
+    ),
+]
+
+
+def _parameters(
+    options: Sequence[tuple[str, Any, Any, str, bool]], group: str
+) -> list[inspect.Parameter]:
+    made = []
+    for name, hint, default, said, required in options:
+        info = Parameter(
+            name=f"--{name.replace('_', '-')}",
+            help=said,
+            group=group,
+            consume_multiple=True,
+            negative_iterable="",
+        )
+        made.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if required else default,
+                annotation=Annotated[hint, info],
+            )
+        )
+    return made
+
+
+def _run_parameters() -> list[inspect.Parameter]:
+    return _parameters([(*r, False) for r in _RUN], "Build")
+
+
+_Out = Annotated[str, Parameter(name="--out", help="Directory or fsspec URL to make.")]
+
+
+def _build_command(kind: type, source: type) -> Callable[..., None]:
+    """A function whose parameters are the options of a builder, of a source and of `build`."""
+    from shiftbench.options import flat_options, summary
+
+    of_builder = flat_options(kind)
+    taken = {o.name for o in of_builder} | {r[0] for r in _RUN} | {"out", "source", "preset"}
+    # An option that both have, such as a seed, is the build's; the source's is --source-seed.
+    of_source = {
+        (f"source_{o.name}" if o.name in taken else o.name): o for o in flat_options(source)
+    }
+    presets = getattr(kind, "presets", {})
+
+    def command(**values: Any) -> None:
+        import shiftbench as sb
+
+        chosen = dict(presets.get(values.pop("preset", None) or "", {}))
+        out, _ = values.pop("out"), values.pop("source")
+        run = {r[0]: values.pop(r[0]) for r in _RUN}
+        given = source(**{o.name: values.pop(n) for n, o in of_source.items()})
+        options = {o.name: values[o.name] for o in of_builder}
+        defaults = {o.name: o.default for o in of_builder}
+        options = {
+            n: chosen[n] if n in chosen and v == defaults[n] else v for n, v in options.items()
+        }
+        _report(sb.build(kind(source=given, **options), out, **run))
+
+    parameters = [
+        inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, annotation=_Out),
+        *_parameters([("source", str, None, "Where the examples come from.", True)], "Build"),
+        *_run_parameters(),
+        *_parameters(
+            [(n, o.type, o.default, o.help, o.required) for n, o in of_source.items()],
+            f"Source {source.__name__}: {summary(source)}",
+        ),
+        *_parameters(
+            [(o.name, o.type, o.default, o.help, o.required) for o in of_builder],
+            f"Builder {kind.__name__}: {summary(kind)}",
+        ),
+    ]
+    if presets:
+        names = Literal[tuple(sorted(presets))]  # type: ignore[valid-type]
+        parameters += _parameters(
+            [("preset", names | None, None, "A published benchmark's options.", False)], "Build"
+        )
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = f"Build a {kind.__name__} benchmark."
+    return command
+
+
+def _recipe_command() -> Callable[..., None]:
+    def command(recipe: str, **values: Any) -> None:
+        import shiftbench as sb
+        from shiftbench.recipe import read_recipe
+
+        builder, seed = read_recipe(Path(recipe))
+        out = values.pop("out")
+        if values["seed"] is None:
+            values["seed"] = seed
+        _report(sb.build(builder, out, **values))
+
+    run = [(*r, False) if r[0] != "seed" else ("seed", int | None, None, r[3], False) for r in _RUN]
+    parameters = [
+        inspect.Parameter(
+            "recipe",
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            annotation=Annotated[str, Parameter()],
+        ),
+        inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, annotation=_Out),
+        *_parameters(run, "Build"),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = "Build a benchmark from a recipe."
+    return command
+
+
+def _report(bench: Any) -> None:
+    manifest = bench.manifest
+    print(f"built {bench.url}")
+    for name, config in manifest.configs.items():
+        if config.kind in ("task", "examples"):
+            sizes = ", ".join(f"{s} {e.rows}" for s, e in config.splits.items())
+            print(f"  {name}: {sizes}")
+    if manifest.rejected:
+        print(f"  rejected: {manifest.rejected} inputs, see the config 'rejected'")
+    print(f"  digest {manifest.digest}")
+
+
+@app.command
+def info(
+    where: str,
+    *,
+    recipe: Annotated[bool, Parameter(negative="")] = False,
+    graph: str | None = None,
+    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    thumbnails: bool = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Say what is in a benchmark, what shifts, what else differs, and how far.
+
+    Parameters
+    ----------
+    where
+        A benchmark directory, or user/name on the Hub.
+    recipe
+        Print the recipe from which the build can be repeated, as TOML.
+    graph
+        Draw the meta-graph into this file (.svg, .png or .html; extra `report`).
+    classes
+        Classes to draw; by default all, as far as they fit.
+    thumbnails
+        Put an image of each subset into the drawing.
+    as_json
+        Print as JSON.
+    """
+    import shiftbench as sb
+
+    bench = sb.open(where)
+    if recipe:
+        from shiftbench.store.card import recipe_toml
+
+        print(recipe_toml(bench.manifest), end="")
+        return
+    if graph is not None:
+        from shiftbench.report.draw import draw_metagraph
+
+        left_out = draw_metagraph(bench, graph, classes=classes, thumbnails=thumbnails)
+        print(f"drew {graph}" + (f"; {left_out}" if left_out else ""))
+        return
+    from shiftbench.report.overview import overview, overview_text
+
+    found = overview(bench)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else overview_text(found))
+
+
+@app.command
+def verify(
+    where: str,
+    *,
+    content: bool = True,
+) -> None:
+    """Check that a benchmark is what its manifest says.
+
+    Parameters
+    ----------
+    where
+        A benchmark directory, or user/name on the Hub.
+    content
+        Compute the digests again from the examples; --no-content compares the files' hashes only.
+    """
+    import shiftbench as sb
+
+    bench = sb.open(where)
+    bench.verify(content=content)
+    print(f"{where}: {len(bench.manifest.files)} files as they were written")
+    print(f"  digest {bench.digest}")
+
+
+@app.command
+def demo(*, out: str = "shiftbench-demo", n_jobs: int = -1) -> None:
+    """Build the embedded example and say what is in it: cats and dogs in drawn scenes.
+
+    Parameters
+    ----------
+    out
+        Folder that gets the benchmark, as `metashift` in it.
+    n_jobs
+        Processes; -1 for all cores.
+    """
+    from shiftbench.demo import run_demo
+
+    run_demo(out, n_jobs=n_jobs)
+
+
+def _call(command: Callable[..., None], words: list[str], name: str) -> None:
+    sub = App(name=name, help_format="markdown", version_flags=[], result_action="return_value")
+    sub.default(command)
+    sub(words, exit_on_error=False, print_error=False)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; exits with 0, 1 (a clear error), 2 (wrong usage) or 130 (stopped)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    if debug:
+        os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"shiftbench: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except ShiftbenchError as error:
+        if debug:
+            raise
+        print(f"shiftbench: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print(
+            "shiftbench: stopped; nothing is damaged, and the same command goes on from here",
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+if __name__ == "__main__":
+    main()

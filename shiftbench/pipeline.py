@@ -1,0 +1,371 @@
+"""Plan, materialise, measure, seal: from a builder to a benchmark directory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata as installed
+from pathlib import PurePath
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+import pyarrow as pa
+from tqdm import tqdm
+
+from shiftbench import engine
+from shiftbench.benchmark import Benchmark
+from shiftbench.errors import ConfigurationError, ShiftbenchError
+from shiftbench.hashing import table_hash
+from shiftbench.measure import measure_balance
+from shiftbench.plan import ConfigPlan, Plan
+from shiftbench.registry import SOURCES
+from shiftbench.schema import (
+    FORMAT,
+    REJECTED,
+    Checks,
+    Feature,
+    Metadata,
+    Shard,
+    Source,
+    arrow_schema,
+    feature_of,
+)
+from shiftbench.store.card import make_card
+from shiftbench.store.check import LEVELS
+from shiftbench.store.location import Location
+from shiftbench.store.manifest import (
+    ConfigEntry,
+    FileEntry,
+    Manifest,
+    SplitEntry,
+    benchmark_digest,
+    config_digest,
+    sealed,
+)
+from shiftbench.store.stage import Stage, open_stage, writing
+from shiftbench.store.write import (
+    ShardReport,
+    label_names,
+    shard_key,
+    size_and_hash,
+    split_digest,
+    write_shard,
+    write_table,
+)
+from shiftbench.version import __version__
+
+__all__ = ["Builder", "build"]
+
+MAX_REJECTED_SHARE = 0.01
+MIN_REJECTED = 10
+
+
+class Builder(Protocol):
+    """A benchmark family: a frozen dataclass of options with these hooks."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+
+    @property
+    def source(self) -> Source:
+        """Where the examples come from."""
+        ...
+
+    def plan(self, metadata: Metadata, seed: int, excluded: frozenset[str]) -> Plan:
+        """Name every subset, membership and split; `excluded` are examples not to use."""
+        ...
+
+    def recipe(self) -> Mapping[str, Any]:
+        """The options, as plain values."""
+        ...
+
+    def measure(self, plan: Plan) -> tuple[pa.Table, Mapping[str, Any]]:
+        """Table `shift_distances`, and what the measuring left out."""
+        ...
+
+    def card(self) -> str:
+        """What the card says of the family, as Markdown."""
+        ...
+
+
+def build(
+    builder: Builder,
+    out: str | PurePath,
+    *,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+    checks: str = "header",
+    max_pixels: int = Checks.max_pixels,
+    modes: Sequence[str] = Checks.modes,
+    max_rejected: int | None = None,
+    progress: bool | None = None,
+) -> Benchmark:
+    """Build a benchmark directory.
+
+    The same source, builder and seed give the same digest with any number of workers, in one go
+    or stopped and started again. The output appears whole or not at all: until then the work lies
+    in ``<out>.partial-<plan hash>``, from which the same call goes on.
+
+    Parameters
+    ----------
+    builder : Builder
+        E.g. ``shiftbench.builders.MetaShift(...)``.
+    out : path or fsspec URL
+    seed : int
+    n_jobs : int, optional
+        Processes that write files; None takes the active ``joblib.parallel_config`` or else one.
+    scheduler : str, optional
+        Address of a Dask scheduler to run on instead, e.g. ``tcp://host:8786``.
+    overwrite : bool
+        Replace a benchmark that is at `out`, once the new one is whole.
+    checks : str
+        "header" (default), "decode" (every pixel) or "off".
+    max_pixels : int
+        Larger images are rejected.
+    modes : sequence of str
+        Pillow pixel modes that are accepted.
+    max_rejected : int, optional
+        Stop when more examples than this have unusable content. By default 1 % of all, and never
+        fewer than 10.
+    progress : bool, optional
+        Show progress; by default when stderr is a terminal.
+
+    Raises
+    ------
+    ShiftbenchError
+        Options that do not fit the source, too much unusable content, an output that cannot be
+        written.
+
+    Examples
+    --------
+    >>> import tempfile, shiftbench as sb
+    >>> folder = tempfile.mkdtemp()
+    >>> source = sb.sources.Scenes(n_scenes=300)
+    >>> bench = sb.build(sb.builders.MetaShift(source, classes=["cat"], min_size=5), folder)
+    >>> bench.configs
+    ['images', 'subsets', 'membership', 'shift_distances', 'balance', 'rejected']
+    """
+    if checks not in LEVELS:
+        raise ConfigurationError(f"checks is {checks!r}; allowed: {', '.join(LEVELS)}")
+    settings = Checks(checks, max_pixels, tuple(modes))
+    show = sys.stderr.isatty() if progress is None else progress
+    metadata = builder.source.scan()
+    plan = builder.plan(metadata, seed, frozenset())
+    target = Location(str(out))
+    with open_stage(target, plan.hash, overwrite=overwrite) as stage, writing(stage.work.url):
+        run = partial(engine.run, n_jobs=n_jobs, scheduler=scheduler)
+        plan, reports, found = _materialise(builder, plan, stage, settings, max_rejected, run, show)
+        made = _Made(builder, plan, reports, found)
+        stage.seal(_finish(made, stage))
+    return Benchmark(str(out))
+
+
+@dataclass(frozen=True)
+class _Made:
+    builder: Builder
+    plan: Plan
+    reports: Mapping[str, ShardReport]
+    rejected: Mapping[str, str]
+
+
+Run = Callable[..., Iterator[ShardReport]]
+
+
+def _materialise(
+    builder: Builder,
+    plan: Plan,
+    stage: Stage,
+    checks: Checks,
+    max_rejected: int | None,
+    run: Run,
+    show: bool,
+) -> tuple[Plan, dict[str, ShardReport], dict[str, str]]:
+    """Write every shard; where content is unusable, plan without it and write what changed."""
+    found: dict[str, str] = {}
+    while True:
+        shards = list(plan.shards())
+        stage.drop_others({s.path for s in shards})
+        limit = max_rejected
+        if limit is None:
+            limit = max(MIN_REJECTED, int(MAX_REJECTED_SHARE * _examples(plan)))
+        reports = {}
+        for report in _write(shards, builder.source, stage, checks, run, show):
+            reports[report.path] = report
+            found.update(report.rejected)
+            if len(found) > limit:
+                raise _too_many(found, limit)
+        if set(found) <= plan.excluded:
+            return plan, reports, found
+        plan = builder.plan(plan.metadata, plan.seed, frozenset(found))
+
+
+def _examples(plan: Plan) -> int:
+    return len({i for c in plan.configs for s in c.splits for i in s.index.tolist()})
+
+
+def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
+    first = "; ".join(f"{e}: {found[e]}" for e in sorted(found)[:3])
+    return ShiftbenchError(
+        f"the content of more than {limit} examples cannot be used ({first}; …); look at the "
+        "source, or allow more with --max-rejected"
+    )
+
+
+def _write(
+    shards: Sequence[Shard], source: Source, stage: Stage, checks: Checks, run: Run, show: bool
+) -> Iterator[ShardReport]:
+    todo = []
+    with tqdm(total=len(shards), unit="file", desc="writing", disable=not show) as bar:
+        for shard in shards:
+            kept = stage.report(shard.path, shard_key(shard, checks))
+            if kept is None:
+                todo.append((shard, source.reader, stage.work, checks))
+            else:
+                bar.update()
+                yield kept
+        for report in run(write_shard, todo):
+            stage.keep(report)
+            bar.update()
+            yield report
+
+
+def _finish(made: _Made, stage: Stage) -> bytes:
+    """Measure, write the tables and the card, and make the manifest."""
+    plan, work = made.plan, stage.work
+    distances, left_out = made.builder.measure(plan)
+    rejected = [*plan.metadata.rejected.to_pylist()]
+    rejected += [{"input": e, "reason": made.rejected[e]} for e in sorted(made.rejected)]
+    tables = {
+        **plan.tables,
+        "shift_distances": distances,
+        "balance": measure_balance(plan),
+        "rejected": pa.Table.from_pylist(rejected, schema=REJECTED),
+    }
+    files = {r.path: FileEntry(r.size, r.rows, r.sha256) for r in made.reports.values()}
+    configs = {c.name: _config_entry(plan, c, made.reports) for c in plan.configs}
+    for name, table in tables.items():
+        path = f"data/{name}/train-00000-of-00001.parquet"
+        features: dict[str, Feature] = {f.name: feature_of(f.type) for f in table.schema}
+        write_table(table, features, work, path)
+        files[path] = FileEntry(*_entry(work, path, len(table)))
+        digest = table_hash(table)
+        split = SplitEntry(len(table), [path], digest)
+        kind = "table" if name in plan.tables else "measured"
+        configs[name] = ConfigEntry(kind, digest, {"train": split})
+    manifest = _manifest(made, configs, files, len(rejected))
+    picture = _picture(tables, work, files, made)
+    manifest = msgspec.structs.replace(manifest, files=dict(files))
+    card = make_card(manifest, tables, made.builder.card(), left_out, picture)
+    work.write("README.md", card)
+    files["README.md"] = FileEntry(*_entry(work, "README.md", 0))
+    return sealed(msgspec.structs.replace(manifest, files=dict(sorted(files.items()))))
+
+
+def _entry(work: Location, path: str, rows: int) -> tuple[int, int, str]:
+    size, sha256 = size_and_hash(work, path)
+    return size, rows, sha256
+
+
+def _config_entry(
+    plan: Plan, config: ConfigPlan, reports: Mapping[str, ShardReport]
+) -> ConfigEntry:
+    splits = {}
+    for split in config.splits:
+        prefix = f"data/{config.name}/{split.name}-"
+        mine = [reports[p] for p in sorted(reports) if p.startswith(prefix)]
+        splits[split.name] = SplitEntry(
+            rows=sum(r.rows for r in mine),
+            files=[r.path for r in mine],
+            digest=split_digest(r.row_digests for r in mine),
+            role=split.role,
+            shift=split.shift,
+            flag=split.flag,
+            title=split.title,
+        )
+    digest = config_digest(
+        {n: s.digest for n, s in splits.items()},
+        label_names(arrow_schema(plan.features(config))),
+    )
+    return ConfigEntry(
+        kind=config.kind,
+        digest=digest,
+        splits=splits,
+        title=config.title,
+        description=config.description,
+        notes=dict(config.notes),
+    )
+
+
+def _manifest(
+    made: _Made,
+    configs: dict[str, ConfigEntry],
+    files: dict[str, FileEntry],
+    rejected: int,
+) -> Manifest:
+    plan, metadata = made.plan, made.plan.metadata
+    source = source_recipe(made.builder.source)
+    return Manifest(
+        format=FORMAT,
+        builder=plan.builder,
+        builder_version=plan.version,
+        recipe={
+            "builder": plan.builder,
+            "seed": plan.seed,
+            "source": source,
+            "options": dict(plan.recipe),
+        },
+        seed=plan.seed,
+        plan=plan.hash,
+        sources=[
+            {
+                "name": source["name"],
+                "fingerprint": metadata.fingerprint,
+                "notes": dict(metadata.notes),
+            }
+        ],
+        license=metadata.license,
+        redistributable=metadata.redistributable,
+        identity=metadata.identity,
+        content=sorted(metadata.content),
+        configs=configs,
+        files=files,
+        counts={**metadata.counts, **plan.counts},
+        rejected=rejected,
+        versions={
+            "shiftbench": __version__,
+            **{p: installed.version(p) for p in ("numpy", "pillow", "pyarrow")},
+        },
+        digest=benchmark_digest(configs),
+    )
+
+
+def source_recipe(source: Source) -> dict[str, Any]:
+    """A source's name and options as plain values.
+
+    Absolute paths are cut to their last part: where the data lay on one machine is nobody's
+    business and means nothing elsewhere.
+    """
+    kind = type(source)
+    registered = {target: name for name, target in SOURCES.items()}
+    name = registered.get(f"{kind.__module__}:{kind.__qualname__}", kind.__qualname__)
+    options = msgspec.to_builtins(source, enc_hook=lambda o: f"<{type(o).__name__} in memory>")
+    return {"name": name, **{k: _portable(v) for k, v in options.items() if v is not None}}
+
+
+def _portable(value: Any) -> Any:
+    if isinstance(value, str) and PurePath(value).is_absolute():
+        return PurePath(value).name
+    if isinstance(value, list):
+        return [_portable(v) for v in value]
+    return value
+
+
+def _picture(
+    tables: Mapping[str, pa.Table], work: Location, files: dict[str, FileEntry], made: _Made
+) -> str | None:
+    """The meta-graph for the card, where the extra `report` is installed."""
+    return None

@@ -1,0 +1,120 @@
+"""A benchmark in a few lines: what is in it, what shifts, what else differs, how far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shiftbench.benchmark import Benchmark
+
+__all__ = ["overview", "overview_text"]
+
+MOST = 12
+
+
+def overview(bench: Benchmark) -> dict[str, Any]:
+    """What `shiftbench info` prints, as plain values."""
+    manifest = bench.manifest
+    found: dict[str, Any] = {
+        "where": bench.url,
+        "format": manifest.format,
+        "builder": f"{manifest.builder} {manifest.builder_version}",
+        "digest": manifest.digest,
+        "license": manifest.license or None,
+        "redistributable": manifest.redistributable,
+        "rejected": manifest.rejected,
+        "left_out": {k: v for k, v in manifest.counts.items() if v},
+        "configs": {
+            name: {
+                "kind": c.kind,
+                "description": c.description,
+                "splits": {
+                    s: {"rows": e.rows, "role": e.role, "shift": e.shift, "flag": e.flag}
+                    for s, e in c.splits.items()
+                },
+                "notes": c.notes,
+            }
+            for name, c in manifest.configs.items()
+        },
+    }
+    if "subsets" in manifest.configs:
+        subsets = bench.table("subsets")
+        sizes = subsets["size"]
+        found["subsets"] = {
+            "subsets": len(subsets),
+            "classes": len(pc.unique(subsets["class"])),
+            "memberships": pc.sum(sizes).as_py() or 0,
+            "median_size": pc.quantile(sizes, 0.5)[0].as_py(),
+            "largest": subsets.sort_by([("size", "descending"), ("subset", "ascending")])
+            .slice(0, 5)
+            .select(["subset", "size", "explanation"])
+            .to_pylist(),
+        }
+    distances = bench.table("shift_distances")
+    of_tasks = distances.filter(pc.is_valid(distances["config"]))
+    found["distances"] = of_tasks.select(
+        ["config", "source", "target", "kind", "distance", "value", "low", "high"]
+    ).to_pylist()
+    found["distances_between_subsets"] = len(distances) - len(of_tasks)
+    balance = bench.table("balance")
+    differs = pc.is_in(balance["verdict"], pa.array(["differs", "predicts the split"]))
+    found["what_else_differs"] = (
+        balance.filter(differs)
+        .select(["config", "source", "target", "column", "statistic", "value", "auc", "verdict"])
+        .to_pylist()
+    )
+    return found
+
+
+def overview_text(found: dict[str, Any]) -> str:
+    """The overview for a person."""
+    lines = [
+        f"{found['where']}: {found['builder']}, digest {found['digest'][:16]}…",
+        f"licence {found['license'] or 'not stated'}"
+        + ("" if found["redistributable"] else ", not to be redistributed"),
+    ]
+    if "subsets" in found:
+        s = found["subsets"]
+        lines.append(
+            f"{s['subsets']} subsets of {s['classes']} classes, {s['memberships']} memberships"
+        )
+        lines += [f"  {e['subset']}: {e['size']}, {e['explanation']}" for e in s["largest"]]
+    lines.append("configs")
+    for name, config in found["configs"].items():
+        if config["kind"] == "task":
+            lines.append(f"  {name}: {config['description']}")
+            lines += [
+                f"    {split:24} {e['rows']:>7}  {e['shift']}, {e['flag']}"
+                for split, e in config["splits"].items()
+            ]
+        else:
+            rows = sum(e["rows"] for e in config["splits"].values())
+            lines.append(f"  {name}: {rows} rows")
+    if found["distances"]:
+        lines.append("how far (more in shift_distances)")
+        lines += [
+            f"  {d['config']}: {d['source']} → {d['target']}: {d['distance']} "
+            + ("cannot be told" if d["value"] is None else f"{d['value']:.3g}")
+            for d in found["distances"][:MOST]
+        ]
+        lines += _more(found["distances"])
+    lines.append("what else differs" if found["what_else_differs"] else "nothing else differs")
+    lines += [
+        f"  {b['config']}: {b['source']} → {b['target']}: {b['column']} {b['verdict']} "
+        f"({b['statistic']} {b['value']:.2f})"
+        for b in found["what_else_differs"][:MOST]
+    ]
+    lines += _more(found["what_else_differs"])
+    left_out = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in found["left_out"].items())
+    if left_out:
+        lines.append(f"left out: {left_out}")
+    if found["rejected"]:
+        lines.append(f"rejected: {found['rejected']} inputs, see the config 'rejected'")
+    return "\n".join(lines)
+
+
+def _more(entries: Sequence[Any]) -> list[str]:
+    return [f"  … and {len(entries) - MOST} more"] if len(entries) > MOST else []

@@ -1,0 +1,265 @@
+"""One way to read a table of images, whether a data set, a Parquet file or a CSV file."""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from shiftbench.errors import ConfigurationError, SourceError
+from shiftbench.sources._files import is_url, open_error
+
+__all__ = ["Table", "class_names", "image_bytes", "is_text", "open_table"]
+
+ROWS_AT_ONCE = 256
+
+
+class Table(Protocol):
+    """Rows with named columns, of which single ones can be read."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns as they are stored."""
+        ...
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """What `datasets` notes of the columns, as JSON; empty where nothing is noted."""
+        ...
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns, whole."""
+        ...
+
+    def batches(self, name: str) -> Iterator[pa.Array]:
+        """One column, a part at a time."""
+        ...
+
+    def cell(self, name: str, row: int) -> Any:
+        """One value."""
+        ...
+
+
+def class_names(feature: Any) -> list[str] | None:
+    """The names of a ClassLabel, or of a list of them, from its JSON form; else None."""
+    if isinstance(feature, list) and feature:
+        return class_names(feature[0])
+    if not isinstance(feature, Mapping):
+        return None
+    if feature.get("_type") == "ClassLabel" and feature.get("names"):
+        return [str(n) for n in feature["names"]]
+    return class_names(feature.get("feature"))
+
+
+@dataclass
+class _Dataset:
+    data: Any
+    views: dict[tuple[str, ...], Any] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.data.features.arrow_schema
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.data.features.to_dict()
+        return found
+
+    def _arrow(self, names: Sequence[str]) -> Any:
+        key = tuple(names)
+        if key not in self.views:
+            self.views[key] = self.data.select_columns(list(names)).with_format("arrow")
+        return self.views[key]
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        return self._arrow(names)[:]
+
+    def batches(self, name: str) -> Iterator[pa.Array]:
+        for part in self._arrow([name]).iter(ROWS_AT_ONCE):
+            yield part[name].combine_chunks()
+
+    def cell(self, name: str, row: int) -> Any:
+        return self._arrow([name])[row][name][0].as_py()
+
+
+@dataclass
+class _Memory:
+    data: pa.Table
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.data.schema
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        return {}
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        return self.data.select(names)
+
+    def batches(self, name: str) -> Iterator[pa.Array]:
+        yield from self.data[name].chunks
+
+    def cell(self, name: str, row: int) -> Any:
+        return self.data[name][row].as_py()
+
+
+class _Parquet:
+    """A Parquet file; the row group read last is kept, so that rows in order cost one read each."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            source = fsspec.open(path, "rb").open() if is_url(path) else path
+            self.file = pq.ParquetFile(source)
+        except OSError as e:
+            raise open_error(path, "file", e) from e
+        except pa.ArrowException as e:
+            raise SourceError(f"{path}: not a Parquet file that can be read: {e}") from e
+        groups = self.file.metadata
+        self.starts = [0]
+        for i in range(groups.num_row_groups):
+            self.starts.append(self.starts[-1] + groups.row_group(i).num_rows)
+        self.kept: tuple[str, int, pa.ChunkedArray] | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.file.schema_arrow
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        noted = (self.schema.metadata or {}).get(b"huggingface")
+        if noted is None:
+            return {}
+        found: Mapping[str, Any] = json.loads(noted).get("info", {}).get("features", {})
+        return found
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        return self.file.read(list(names))
+
+    def batches(self, name: str) -> Iterator[pa.Array]:
+        for batch in self.file.iter_batches(ROWS_AT_ONCE, columns=[name]):
+            yield batch.column(0)
+
+    def cell(self, name: str, row: int) -> Any:
+        group = bisect_right(self.starts, row) - 1
+        if self.kept is None or self.kept[:2] != (name, group):
+            self.kept = (name, group, self.file.read_row_group(group, [name])[name])
+        return self.kept[2][row - self.starts[group]].as_py()
+
+
+def open_table(table: Any, text_columns: Sequence[str] = ()) -> Table:
+    """Open what a user named as a table.
+
+    Parameters
+    ----------
+    table : datasets.Dataset or str
+        A data set, the folder of one made by `save_to_disk`, or a Parquet or CSV file.
+    text_columns : sequence of str
+        Columns that a CSV reader must take as text, so that an id 007 stays one.
+
+    Raises
+    ------
+    SourceError
+        The file is missing or cannot be read.
+    ConfigurationError
+        It is of another kind.
+    """
+    if isinstance(table, os.PathLike):
+        table = os.fspath(table)
+    if not isinstance(table, str):
+        return _from_dataset(table)
+    if not is_url(table) and Path(table).is_dir():
+        return _from_disk(table)
+    kind = Path(table.partition("?")[0]).name.lower()
+    if kind.endswith((".parquet", ".pq")):
+        return _Parquet(table)
+    if kind.endswith((".csv", ".csv.gz")):
+        return _from_csv(table, text_columns)
+    if not is_url(table) and not Path(table).exists():
+        raise open_error(table, "file", FileNotFoundError())
+    raise ConfigurationError(
+        f"table={table!r}: expected is a datasets.Dataset, a folder made by its save_to_disk, or a "
+        "file that ends in .parquet or .csv"
+    )
+
+
+def _from_dataset(table: Any) -> Table:
+    import datasets
+
+    if isinstance(table, datasets.Dataset):
+        return _Dataset(table)
+    if isinstance(table, datasets.DatasetDict):
+        raise ConfigurationError(
+            f"table: a DatasetDict with the splits {', '.join(map(repr, table))}; pass one of them"
+        )
+    raise ConfigurationError(
+        f"table: a {type(table).__name__}; expected is a datasets.Dataset or the path of a table"
+    )
+
+
+def _from_disk(path: str) -> Table:
+    import datasets
+
+    if Path(path, "dataset_dict.json").exists():
+        splits = json.loads(Path(path, "dataset_dict.json").read_text("utf-8"))["splits"]
+        raise ConfigurationError(
+            f"table={path!r}: a folder with the splits {', '.join(map(repr, splits))}; name one, "
+            f"e.g. {str(Path(path, splits[0]))!r}"
+        )
+    try:
+        loaded = datasets.load_from_disk(path)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as e:
+        raise SourceError(
+            f"{path}: not a folder made by datasets' save_to_disk that can be read: {e}"
+        ) from e
+    return _Dataset(loaded)
+
+
+def _from_csv(path: str, text_columns: Sequence[str]) -> Table:
+    convert = pa.csv.ConvertOptions(
+        column_types={name: pa.string() for name in text_columns}, strings_can_be_null=True
+    )
+    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    try:
+        with fsspec.open(path, "rb", compression="infer") as stream:
+            data = pa.csv.read_csv(stream, parse_options=parse, convert_options=convert)
+    except pa.ArrowException as e:
+        raise SourceError(f"{path}: not a CSV file that can be read: {e}") from e
+    except (OSError, EOFError) as e:
+        raise open_error(path, "file", e if isinstance(e, OSError) else OSError(str(e))) from e
+    # An empty quoted cell is a null here; what is text elsewhere in the column stays text.
+    return _Memory(
+        pa.table(
+            {
+                name: column.cast(pa.string()) if pa.types.is_null(column.type) else column
+                for name, column in zip(data.column_names, data.columns, strict=True)
+            }
+        )
+    )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds strings, of whichever of Arrow's forms."""
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def image_bytes(column: pa.Array) -> pa.Array | None:
+    """The encoded images of a part of an image column; None where it holds paths only."""
+    if pa.types.is_struct(column.type):
+        if column.type.get_field_index("bytes") < 0:
+            return None
+        # struct_field, not field(): it heeds the struct's own nulls and offset.
+        return pc.struct_field(column, "bytes")
+    return None if is_text(column.type) else column

@@ -1,0 +1,266 @@
+"""README.md: the dataset card, whose YAML declares every config to `load_dataset`."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import tomli_w
+import yaml
+
+from shiftbench.store.manifest import ConfigEntry, Manifest
+
+__all__ = ["cell", "make_card", "recipe_toml"]
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+MAX_ROWS = 40
+
+
+def cell(value: Any) -> str:
+    """A value as text in a Markdown table: nothing in it is read as markup.
+
+    Examples
+    --------
+    >>> cell("a|b <i>")
+    'a&#124;b &lt;i&gt;'
+    >>> cell(None)
+    '–'
+    >>> cell(0.12345)
+    '0.123'
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    text = html.escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"[|\\`*\[\]~]|\b_|_\b", lambda m: f"&#{ord(m[0])};", text)
+
+
+def recipe_toml(manifest: Manifest) -> str:
+    """The recipe from which ``shiftbench build`` repeats the build, as TOML."""
+    return tomli_w.dumps(_without_none(manifest.recipe))
+
+
+def make_card(
+    manifest: Manifest,
+    tables: Mapping[str, pa.Table],
+    about: str,
+    measured: Mapping[str, Any],
+    picture: str | None = None,
+) -> bytes:
+    """The card: YAML front matter and the text.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        All but the card's own entry in `files`.
+    tables : mapping
+        The table configs by name.
+    about : str
+        Markdown that the builder says of its family.
+    measured : mapping
+        What the measuring left out, and why.
+    picture : str, optional
+        Name of a picture of the meta-graph in the directory.
+    """
+    parts = [
+        f"---\n{_front(manifest)}---\n",
+        f"# {_title(manifest)}\n",
+        about.strip() + "\n",
+        _loading(manifest),
+        _splits(manifest),
+        _groups(manifest),
+        _distances(tables.get("shift_distances"), measured),
+        _balance(tables.get("balance")),
+        f"## Meta-graph\n\n![The subsets and their overlaps]({picture})\n" if picture else "",
+        _left_out(manifest),
+        _provenance(manifest),
+    ]
+    return "\n".join(p for p in parts if p).encode()
+
+
+def _title(manifest: Manifest) -> str:
+    titles = [s.get("notes", {}).get("title") for s in manifest.sources]
+    origin = ", ".join(cell(t) for t in titles if t)
+    return f"{cell(manifest.builder)} benchmark" + (f" of {origin}" if origin else "")
+
+
+def _front(manifest: Manifest) -> str:
+    tasks = [n for n, c in manifest.configs.items() if c.kind == "task"]
+    examples = next((n for n, c in manifest.configs.items() if c.kind == "examples"), "")
+    rows = sum(s.rows for s in manifest.configs[examples].splits.values()) if examples else 0
+    shifts = {s.shift for c in manifest.configs.values() for s in c.splits.values() if s.shift}
+    front: dict[str, Any] = {}
+    if manifest.license:
+        front["license"] = manifest.license
+    front["tags"] = ["shiftbench", "distribution-shift", *sorted(shifts - {"none"})]
+    front["size_categories"] = [next((s for n, s in _SIZES if rows < n), "n>1M")]
+    if "image" in manifest.content:
+        front["task_categories"] = ["image-classification"]
+    default = tasks[0] if tasks else examples
+    front["configs"] = [
+        {
+            "config_name": name,
+            "description": f"{entry.description} digest sha256:{entry.digest}".strip(),
+            **({"default": True} if name == default else {}),
+            "data_files": [
+                {"split": split, "path": f"data/{name}/{split}-*.parquet"} for split in entry.splits
+            ],
+        }
+        for name, entry in manifest.configs.items()
+    ]
+    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(cell(v) for v in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _loading(manifest: Manifest) -> str:
+    name = next(iter(manifest.configs))
+    split = next(iter(manifest.configs[name].splits))
+    return (
+        "## Loading\n\n```python\nfrom datasets import load_dataset\n\n"
+        f'ds = load_dataset("path/to/this", "{name}", split="{split}")\n```\n\n'
+        f"Digest of this benchmark: `{manifest.digest}`. A result belongs to the digest that it "
+        "was made on.\n"
+    )
+
+
+def _splits(manifest: Manifest) -> str:
+    rows = [
+        (name, split, s.role, s.shift, s.flag, s.rows, s.title if s.title != split else "")
+        for name, c in manifest.configs.items()
+        if c.kind in ("task", "examples")
+        for split, s in c.splits.items()
+    ]
+    head = ("config", "split", "role", "shift", "flag", "examples", "name")
+    described = "".join(
+        f"- `{name}`: {cell(c.description)}\n"
+        for name, c in manifest.configs.items()
+        if c.description
+    )
+    alone = [
+        name
+        for name, c in manifest.configs.items()
+        if c.kind == "task" and not any(s.role == "ood_validation" for s in c.splits.values())
+    ]
+    remark = (
+        f"\n{', '.join(f'`{n}`' for n in alone)}: no OOD validation split, since no shift is left "
+        "that is not tested; tune nothing on the OOD test splits.\n"
+        if alone
+        else ""
+    )
+    return f"## Configs and splits\n\n{described}\n{_table(head, rows)}{remark}"
+
+
+def _groups(manifest: Manifest) -> str:
+    parts = []
+    for name, config in manifest.configs.items():
+        groups: Mapping[str, Mapping[str, int]] = config.notes.get("groups", {})
+        if not groups:
+            continue
+        names = sorted({g for counts in groups.values() for g in counts})
+        rows = [(g, *(counts.get(g, 0) for counts in groups.values())) for g in names]
+        parts.append(f"### `{name}`\n\n{_table(('group', *groups), rows)}{_notes(config)}")
+    return "## Examples of each group\n\n" + "\n".join(parts) if parts else ""
+
+
+def _notes(config: ConfigEntry) -> str:
+    lines = []
+    for key, value in config.notes.items():
+        if key == "groups":
+            continue
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{k}: {v:.4g}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
+        lines.append(f"- {key.replace('_', ' ')}: {cell(value)}\n")
+    return "\n" + "".join(lines) if lines else ""
+
+
+def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
+    if table is None or not len(table):
+        return ""
+    rows = table.to_pylist()
+    of_tasks = [r for r in rows if r["config"] is not None]
+    parts = ["## Shift distances\n"]
+    if of_tasks:
+        head = ("config", "source", "target", "kind", "distance", "value", "low", "high")
+        shown = [[r[h] for h in head] for r in of_tasks[:MAX_ROWS]]
+        parts.append(_table(head, shown))
+        if len(of_tasks) > MAX_ROWS:
+            parts.append(f"… and {len(of_tasks) - MAX_ROWS} more in `shift_distances`.\n")
+    n = len(rows) - len(of_tasks)
+    kinds = sorted({r["distance"] for r in rows if r["config"] is None})
+    if n:
+        parts.append(f"{n} distances between subsets ({', '.join(kinds)}): `shift_distances`.\n")
+    for key, value in measured.items():
+        if value:
+            parts.append(f"- {cell(key.replace('_', ' '))}: {cell(value)}\n")
+    return "\n".join(parts)
+
+
+def _balance(table: pa.Table | None) -> str:
+    if table is None or not len(table):
+        return ""
+    rows = [r for r in table.to_pylist() if r["verdict"] in ("differs", "predicts the split")]
+    if not rows:
+        return (
+            "## What else differs\n\nNo other column was found to differ between the training "
+            "split and another; see `balance` for what each comparison could tell.\n"
+        )
+    head = ("config", "source", "target", "column", "statistic", "value", "auc", "p_value",
+            "verdict")  # fmt: skip
+    shown = [[r[h] for h in head] for r in rows[:MAX_ROWS]]
+    more = len(rows) - MAX_ROWS
+    return (
+        "## What else differs\n\nColumns by which two splits differ besides the shift that is "
+        "meant; all comparisons are in `balance`.\n\n"
+        + _table(head, shown)
+        + (f"\n… and {more} more.\n" if more > 0 else "")
+    )
+
+
+def _left_out(manifest: Manifest) -> str:
+    counts = {k: v for k, v in manifest.counts.items() if v}
+    if not counts and not manifest.rejected:
+        return ""
+    lines = [f"- {cell(k.replace('_', ' '))}: {v}\n" for k, v in sorted(counts.items())]
+    if manifest.rejected:
+        lines.append(f"- rejected inputs, with the reason in `rejected`: {manifest.rejected}\n")
+    return "## What was left out\n\n" + "".join(lines)
+
+
+def _provenance(manifest: Manifest) -> str:
+    lines = ["## Provenance and licence\n"]
+    for source in manifest.sources:
+        notes: Mapping[str, Any] = source.get("notes", {})
+        said = "; ".join(f"{k}: {v}" for k, v in notes.items())
+        lines.append(f"- {cell(source['name'])}: {cell(said or 'a source of the user')}\n")
+    if manifest.license:
+        lines.append(f"- licence: {cell(manifest.license)}\n")
+    else:
+        lines.append("- licence: not stated; ask the owner of the source before you share this\n")
+    lines.append(
+        "\nLicence and attribution by example, where they differ, are columns of the data.\n"
+    )
+    lines.append(
+        f"\n## Rebuilding\n\n```toml\n{recipe_toml(manifest)}```\n\nSave this as `recipe.toml`, "
+        "with the paths of your copy of the source, and run "
+        "`shiftbench build recipe.toml --out DIR`: the digest is the same.\n"
+    )
+    return "".join(lines)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(v) for v in value if v is not None]
+    return value
