@@ -80,7 +80,7 @@ def subsets(source: Scenes) -> dict[str, dict[str, frozenset[str]]]:
 
 
 def groups(by: Mapping[str, Mapping[str, frozenset[str]]]) -> dict[str, dict[str, set[str]]]:
-    """Ids of the presets' training and test sets, by set and class; test ids are not in training."""
+    """Ids of the presets' training and test sets, by set and class; no test id is in training."""
     text = files("shiftbench.metadata").joinpath("metashift_presets.json").read_text("utf-8")
     presets = json.loads(text)["domain_generalization"]
 

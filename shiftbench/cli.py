@@ -158,6 +158,12 @@ def _run_parameters() -> list[inspect.Parameter]:
     return _parameters([(*r, False) for r in _RUN], "Build")
 
 
+def _with_defaults(command: Callable[..., None], given: dict[str, Any]) -> dict[str, Any]:
+    """The library hands on only what was typed."""
+    parameters = inspect.signature(command).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty} | given
+
+
 _Out = Annotated[str, Parameter(name="--out", help="Directory or fsspec URL to make.")]
 
 
@@ -173,9 +179,10 @@ def _build_command(kind: type, source: type) -> Callable[..., None]:
     }
     presets = getattr(kind, "presets", {})
 
-    def command(**values: Any) -> None:
+    def command(**given_values: Any) -> None:
         import shiftbench as sb
 
+        values = _with_defaults(command, given_values)
         chosen = dict(presets.get(values.pop("preset", None) or "", {}))
         out, _ = values.pop("out"), values.pop("source")
         run = {r[0]: values.pop(r[0]) for r in _RUN}
@@ -211,10 +218,12 @@ def _build_command(kind: type, source: type) -> Callable[..., None]:
 
 
 def _recipe_command() -> Callable[..., None]:
-    def command(recipe: str, **values: Any) -> None:
+    def command(recipe: str, **given_values: Any) -> None:
         import shiftbench as sb
         from shiftbench.recipe import read_recipe
 
+        values = _with_defaults(command, given_values)
+        values.pop("recipe", None)
         builder, seed = read_recipe(Path(recipe))
         out = values.pop("out")
         if values["seed"] is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from typing import Any, ClassVar, Literal
 
@@ -181,9 +181,9 @@ class MetaShift:
     def recipe(self) -> dict[str, Any]:
         """The configuration without the source, as plain values; inverse of `parse`."""
         options = {
-            name: msgspec.to_builtins(getattr(self, name))
-            for name in self.__dataclass_fields__
-            if name not in ("source", "tasks")
+            f.name: msgspec.to_builtins(getattr(self, f.name))
+            for f in fields(self)
+            if f.name not in ("source", "tasks")
         }
         options["tasks"] = [
             t if isinstance(t, str) else {"kind": type(t).__name__, **msgspec.to_builtins(t)}

@@ -1,4 +1,4 @@
-"""Where to draw the nodes of a graph: the same input gives the same places, and labels keep clear."""
+"""Where to draw the nodes of a graph: always the same places, and no label on another."""
 
 from __future__ import annotations
 

@@ -255,9 +255,8 @@ def _nice(value: float) -> int:
 
 def _caption(left_out: dict[str, Any]) -> list[str]:
     said = [
-        "A point is a subset; its area grows with its images. A line joins two subsets that share "
-        "images,",
-        "wider the larger their overlap |A∩B| / min(|A|,|B|); the places have no meaning of their own.",
+        "A point is a subset; its area grows with its images. A line joins subsets that overlap:",
+        "the wider, the larger |A∩B| / min(|A|,|B|). The places have no meaning of their own.",
     ]
     if left_out["classes"]:
         n = len(left_out["classes"])

@@ -101,7 +101,8 @@ def overview_text(found: dict[str, Any]) -> str:
             for d in found["distances"][:MOST]
         ]
         lines += _more(found["distances"])
-    lines.append("what else differs" if found["what_else_differs"] else "nothing else differs")
+    if found["what_else_differs"]:
+        lines.append("what else differs (all comparisons in balance)")
     lines += [
         f"  {b['config']}: {b['source']} → {b['target']}: {b['column']} {b['verdict']} "
         f"({b['statistic']} {b['value']:.2f})"

@@ -56,7 +56,7 @@ def draw(graph: SceneGraph, lighting: str, gen: np.random.Generator) -> NDArray[
 def png(pixels: NDArray[np.uint8]) -> bytes:
     """A picture as PNG."""
     buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
+    PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -152,7 +152,7 @@ def _backdrop(
         # A named ground keeps a third of the place's own tint.
         mixed = np.array([(2 * c + t) // 3 for c, t in zip(color, tint, strict=True)], np.int32)
         lower[: thing.h] = mixed + _ground(THINGS[thing.name].shape, thing.h, side, gen)
-    return np.clip(np.concatenate([upper, lower]), 0, 255).astype(np.uint8)
+    return _bytes(np.concatenate([upper, lower]))
 
 
 def _ground(texture: str, h: int, side: int, gen: np.random.Generator) -> Ints:
@@ -164,25 +164,26 @@ def _texture(texture: str, h: int, side: int, gen: np.random.Generator) -> Ints:
     u = (np.arange(side, dtype=np.int32) * 960 // side)[None, :]
     v = (np.arange(h, dtype=np.int32) * 960 // side)[:, None]
     fine = noise(gen, 24, 48, h, side) - 128
+    made: Ints = fine >> (3 if texture == "wool" else 2)
     if texture == "planks":
         row = v // 64
         seam = (v % 64 < 9) | ((u + row * 347) % 400 < 8)
-        return np.where(seam, -34, (row * 29 % 5 - 2) * 7) + (fine >> 4)
-    if texture in ("tiles", "slabs"):
+        made = np.where(seam, -34, (row * 29 % 5 - 2) * 7) + (fine >> 4)
+    elif texture in ("tiles", "slabs"):
         across, down = (150, 100) if texture == "tiles" else (260, 120)
         seam = (v % down < 9) | ((u + (v // down % 2) * (across // 2)) % across < 9)
-        return np.where(seam, -30, ((u // across + v // down) % 2) * 12) + (fine >> 4)
-    if texture == "asphalt":
+        made = np.where(seam, -30, ((u // across + v // down) % 2) * 12) + (fine >> 4)
+    elif texture == "asphalt":
         line = (v // 40 == 5) & (u % 240 < 130)
-        return np.where(line, 110, fine >> 2)
-    if texture == "blades":
-        return (noise(gen, 16, 60, h, side) - 128) // 3 + (v >> 4)
-    if texture == "waves":
+        made = np.where(line, 110, made)
+    elif texture == "blades":
+        made = (noise(gen, 16, 60, h, side) - 128) // 3 + (v >> 4)
+    elif texture == "waves":
         crest = (v + (noise(gen, 5, 8, h, side) >> 2)) % 72
-        return np.where(crest < 14, 44, (crest >> 2) - 10) + (fine >> 4)
-    if texture == "drifts":
-        return (noise(gen, 4, 5, h, side) - 128) >> 3
-    return fine >> (3 if texture == "wool" else 2)
+        made = np.where(crest < 14, 44, (crest >> 2) - 10) + (fine >> 4)
+    elif texture == "drifts":
+        made = (noise(gen, 4, 5, h, side) - 128) >> 3
+    return made
 
 
 def _wall(
@@ -266,4 +267,9 @@ def _light(
         else:
             lit[drops < 5] = 244
     lit += gen.integers(-6, 7, (side, side, 1), dtype=np.int32)
-    return np.clip(lit, 0, 255).astype(np.uint8)
+    return _bytes(lit)
+
+
+def _bytes(values: Ints) -> NDArray[np.uint8]:
+    made: NDArray[np.uint8] = np.clip(values, 0, 255).astype(np.uint8)
+    return made

@@ -6,6 +6,7 @@ depend on the version of a graphics library.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +17,8 @@ __all__ = ["Canvas", "Ints", "Stroke", "ellipse", "noise", "polygon", "strokes",
 Ints = NDArray[np.int32]
 Stroke = tuple[str, tuple[int, ...], str]
 RGB = tuple[int, int, int]
+Window = tuple[int, int, int, int]
+"""Left, top, width, height."""
 
 
 @lru_cache(maxsize=512)
@@ -49,23 +52,39 @@ def tone(color: RGB, sign: str) -> RGB:
     return r * 3 // 4, g * 3 // 4, b * 3 // 4
 
 
-def ellipse(
-    x0: int, y0: int, x1: int, y1: int, left: int, top: int, w: int, h: int
-) -> NDArray[np.bool_]:
-    """Pixels of a window whose centre lies in the ellipse inscribed in the box (x0, y0, x1, y1).
+def ellipse(box: tuple[int, ...], window: Window) -> NDArray[np.bool_]:
+    """Which pixel centres of a window lie in the ellipse inscribed in a box (x0, y0, x1, y1).
 
-    The window starts at (`left`, `top`) and has shape (h, w).
+    Examples
+    --------
+    >>> ellipse((0, 0, 4, 4), (0, 0, 4, 2)).astype(int)
+    array([[0, 1, 1, 0],
+           [1, 1, 1, 1]])
     """
+    left, top, w, h = window
+    x0, y0, x1, y1 = box
     rx, ry = x1 - x0, y1 - y0
     dx = 2 * np.arange(left, left + w, dtype=np.int64) + 1 - (x0 + x1)
     dy = 2 * np.arange(top, top + h, dtype=np.int64) + 1 - (y0 + y1)
-    return (dx * dx * (ry * ry))[None, :] + (dy * dy * (rx * rx))[:, None] <= rx * rx * ry * ry
+    inside: NDArray[np.bool_] = (dx * dx * (ry * ry))[None, :] + (dy * dy * (rx * rx))[:, None] <= (
+        rx * rx * ry * ry
+    )
+    return inside
 
 
-def polygon(
-    points: list[tuple[int, int]], left: int, top: int, w: int, h: int
-) -> NDArray[np.bool_]:
-    """Pixels of a window whose centre lies inside a polygon, by the even-odd rule."""
+def polygon(points: Sequence[tuple[int, int]], window: Window) -> NDArray[np.bool_]:
+    """Which pixel centres of a window lie inside a polygon, by the even-odd rule.
+
+    Examples
+    --------
+    >>> polygon([(0, 0), (4, 0), (0, 4)], (0, 0, 4, 4)).astype(int)
+    array([[1, 1, 1, 0],
+           [1, 1, 0, 0],
+           [1, 0, 0, 0],
+           [0, 0, 0, 0]])
+    """
+    left, top, w, h = window
+    points = list(points)
     flips = np.zeros((h, w + 1), dtype=np.bool_)
     for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
         if ay == by:
@@ -108,10 +127,6 @@ class Canvas:
         self.pixels = pixels
         self.side = pixels.shape[0]
 
-    def _window(self, x0: int, y0: int, x1: int, y1: int) -> tuple[int, int, int, int]:
-        left, top = max(x0, 0), max(y0, 0)
-        return left, top, min(x1, self.side) - left, min(y1, self.side) - top
-
     def stroke(
         self,
         kind: str,
@@ -123,28 +138,34 @@ class Canvas:
         if kind == "l":
             kind, numbers = "p", _bar(*numbers)
         xs, ys = numbers[0::2], numbers[1::2]
-        left, top, w, h = self._window(min(xs), min(ys), max(xs), max(ys))
+        window = self._window(min(xs), min(ys), max(xs), max(ys))
+        left, top, w, h = window
         if w <= 0 or h <= 0:
             return
         region = self.pixels[top : top + h, left : left + w]
         if kind == "r":
             mask = np.ones((h, w), dtype=np.bool_)
         elif kind == "e":
-            mask = ellipse(*numbers, left, top, w, h)
+            mask = ellipse(numbers, window)
         else:
-            mask = polygon(list(zip(xs, ys, strict=True)), left, top, w, h)
+            mask = polygon(list(zip(xs, ys, strict=True)), window)
         region[mask] = color
         if pattern is not None:
             region[mask & pattern[top : top + h, left : left + w]] = tone(color, "-")
 
     def shadow(self, x0: int, y0: int, x1: int, y1: int) -> None:
         """Darken an ellipse to two thirds."""
-        left, top, w, h = self._window(x0, y0, x1, y1)
+        window = self._window(x0, y0, x1, y1)
+        left, top, w, h = window
         if w <= 0 or h <= 0:
             return
         region = self.pixels[top : top + h, left : left + w]
-        mask = ellipse(x0, y0, x1, y1, left, top, w, h)
+        mask = ellipse((x0, y0, x1, y1), window)
         region[mask] = region[mask].astype(np.uint16) * 2 // 3
+
+    def _window(self, x0: int, y0: int, x1: int, y1: int) -> Window:
+        left, top = max(x0, 0), max(y0, 0)
+        return left, top, min(x1, self.side) - left, min(y1, self.side) - top
 
 
 def _bar(x0: int, y0: int, x1: int, y1: int, width: int) -> tuple[int, ...]:
