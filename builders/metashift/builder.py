@@ -35,7 +35,7 @@ from .tables import (
     union_rows,
 )
 from .task_distances import task_distances, task_graphs
-from .tasks import DomainGeneralization, SubpopulationShift
+from .tasks import DomainGeneralization, SubpopulationShift, subject_of
 from .unions import ambiguous, resolve
 
 __all__ = ["MetaShift", "Task"]
@@ -164,7 +164,12 @@ class MetaShift:
         membership = membership_table(member_names, member_rows, metadata)
         tasks = tuple(self._task_plan(t, found.all, metadata, seed) for t in self.tasks_planned)
         images = images_config(
-            member_names, member_rows, tasks, self._names(found, tasks), metadata
+            member_names,
+            [*kept.subjects, *(subject_of(name) for name in unions)],
+            member_rows,
+            tasks,
+            self._names(found, tasks),
+            metadata,
         )
         return Plan(
             builder=self.name,

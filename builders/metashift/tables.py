@@ -90,6 +90,7 @@ def membership_table(names: list[str], rows: list[Rows], metadata: Metadata) -> 
 
 def images_config(
     names: list[str],
+    subjects: list[str],
     rows: list[Rows],
     tasks: tuple[ConfigPlan, ...],
     classes: tuple[str, ...],
@@ -108,7 +109,7 @@ def images_config(
     subset = pa.ListArray.from_arrays(offsets, sorted_names.take(pa.array(which)))
 
     number = {name: i for i, name in enumerate(classes)}
-    code = np.array([number[subject_of(names[i])] for i in order] or [0], np.int64)
+    code = np.array([number[subjects[i]] for i in order] or [0], np.int64)
     held = np.unique(at * max(len(classes), 1) + code[which]) if len(at) else at
     for task in tasks:
         label = task.features["label"]

@@ -65,7 +65,7 @@ def _apart(places: Floats, boxes: Floats) -> Floats:
 def _shelves(
     boxes: Sequence[tuple[float, float]], width: float
 ) -> tuple[list[Floats], float, float]:
-    """Top-left corners of boxes set in rows no wider than `width`, each row centred."""
+    """Top-left corners of boxes set in centred rows no wider than `width`, and the size of all."""
     rows: list[list[int]] = []
     used = 0.0
     for i, (w, _) in enumerate(boxes):
@@ -74,14 +74,14 @@ def _shelves(
             used = 0.0
         rows[-1].append(i)
         used += w
-    whole = max([width, *(w for w, _ in boxes)])
     corners: list[Floats] = [np.zeros(2)] * len(boxes)
     top = 0.0
+    whole = max([sum(boxes[i][0] for i in row) for row in rows], default=0.0)
     for row in rows:
         left = (whole - sum(boxes[i][0] for i in row)) / 2
         tall = max(boxes[i][1] for i in row)
         for i in row:
-            corners[i] = np.array([left, top + (tall - boxes[i][1]) / 2])
+            corners[i] = np.array([left, top + tall - boxes[i][1]])
             left += boxes[i][0]
         top += tall
     return corners, whole, top
@@ -111,7 +111,7 @@ def place(weights: Floats, boxes: Floats, width: float) -> tuple[Floats, float, 
     --------
     >>> places, width, height = place(np.zeros((2, 2)), np.full((2, 2), 30.0), 200)
     >>> places.tolist(), width, height
-    ([[94.0, 30.0], [130.0, 30.0]], 224.0, 60.0)
+    ([[30.0, 30.0], [66.0, 30.0]], 96.0, 60.0)
     """
     n = len(weights)
     _, label = connected_components(csr_array(weights), directed=False)
@@ -126,17 +126,22 @@ def place(weights: Floats, boxes: Floats, width: float) -> tuple[Floats, float, 
         groups.append(part)
     outlines = []
     for part in groups:
-        low = (places[part] - boxes[part] / 2).min(axis=0) - _GAP / 2
-        high = (places[part] + boxes[part] / 2).max(axis=0) + _GAP / 2
+        room = _GAP if len(part) > 1 else _GAP / 2
+        low = (places[part] - boxes[part] / 2).min(axis=0) - room
+        high = (places[part] + boxes[part] / 2).max(axis=0) + room
         places[part] -= low
         outlines.append((float(high[0] - low[0]), float(high[1] - low[1])))
     joined = [i for i, part in enumerate(groups) if len(part) > 1]
     alone = [i for i, part in enumerate(groups) if len(part) == 1]
-    whole = max([width, *(w for w, _ in outlines)])
+    limit = max([width, *(w for w, _ in outlines)])
+    blocks = [
+        (chosen, _shelves([outlines[i] for i in chosen], limit)) for chosen in (joined, alone)
+    ]
+    whole = max(wide for _, (_, wide, _) in blocks)
     top = _MARGIN
-    for chosen in (joined, alone):
-        corners, whole, tall = _shelves([outlines[i] for i in chosen], whole)
+    for chosen, (corners, wide, tall) in blocks:
+        start = np.array([_MARGIN + (whole - wide) / 2, top])
         for i, corner in zip(chosen, corners, strict=True):
-            places[groups[i]] += corner + np.array([_MARGIN, top])
+            places[groups[i]] += corner + start
         top += tall
     return np.round(places, 1), round(whole + 2 * _MARGIN, 1), round(top + _MARGIN, 1)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from shiftbench.errors import ConfigurationError, MissingExtraError
+from shiftbench.errors import ConfigurationError
+from shiftbench.report.files import FORMATS, extra, save
 from shiftbench.report.layout import place
 
 __all__ = ["FORMATS", "MAX_CLASSES", "MAX_EDGES", "MAX_SUBSETS", "metagraph_chart", "save"]
@@ -23,25 +21,17 @@ MAX_SUBSETS = 300
 MAX_EDGES = 3000
 """What one picture draws at most; the largest classes, subsets and overlaps come first."""
 
-FORMATS = (".svg", ".png", ".html", ".json")
-
 # Okabe & Ito's colours without black, the pale ones last; with the shapes, 35 communities.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross")
-_ALONE, _GREY = "alone", "#B4B4B4"
+_NO_COMMUNITY = {"alone": "#B4B4B4", "none": "#FFFFFF"}  # a community of one; a union
 _AREA = (40.0, 1300.0)
 _FONT, _CHARACTER, _LINE = 10, 5.7, 13.0
 _LABEL = 22
+_PICTURE = 1400.0
 _THUMBNAIL = 64
 
 Row = dict[str, Any]
-
-
-def _altair() -> Any:
-    try:
-        return importlib.import_module("altair")
-    except ImportError as error:
-        raise MissingExtraError("altair", "report") from error
 
 
 def _text(name: str, longest: int | None = None) -> str:
@@ -111,7 +101,7 @@ def _panel(
     members = {c: sum(r["community"] == c for r in rows) for c in together}
     labels = [_text(r["context"] or r["subset"], _LABEL) for r in rows]
     side = [
-        max(2 * float(np.sqrt(_area(r["size"], largest) / np.pi)), 34.0 * (r["subset"] in pictures))
+        max(2 * float(np.sqrt(_area(r["size"], largest) / np.pi)), 38.0 * (r["subset"] in pictures))
         for r in rows
     ]
     boxes = np.array(
@@ -121,7 +111,10 @@ def _panel(
     places, width, height = place(weights, boxes, aim)
     nodes = []
     for i, row in enumerate(rows):
-        lone = row["community"] is None or members[row["community"]] < 2
+        if row["community"] is None:
+            community = "none"
+        else:
+            community = str(row["community"]) if members[row["community"]] > 1 else "alone"
         middle = float(places[i, 1] - _LINE / 2)
         nodes.append(
             {
@@ -129,7 +122,7 @@ def _panel(
                 "label": labels[i],
                 "explanation": _text(row["explanation"] or row["subset"]),
                 "images": row["size"],
-                "community": _ALONE if lone else str(row["community"]),
+                "community": community,
                 "x": float(places[i, 0]),
                 "y": round(middle, 1),
                 "below": round(middle + side[i] / 2 + _LINE / 2, 1),
@@ -151,6 +144,19 @@ def _panel(
     return nodes, lines, width, height
 
 
+def _rows(widths: Sequence[float]) -> list[list[int]]:
+    """Panels side by side up to the width of the picture."""
+    rows: list[list[int]] = []
+    used = 0.0
+    for i, width in enumerate(widths):
+        if not rows or used + width > _PICTURE:
+            rows.append([])
+            used = 0.0
+        rows[-1].append(i)
+        used += width
+    return rows
+
+
 def _layers(
     alt: Any, nodes: list[Row], lines: list[Row], size: tuple[float, float], scales: dict[str, Any]
 ) -> list[Any]:
@@ -165,7 +171,7 @@ def _layers(
     said = [
         alt.Tooltip(field=f, type="nominal", title=t)
         for f, t in (("subset", "subset"), ("explanation", "shows"), ("community", "community"))
-    ] + [alt.Tooltip(field="images", type="quantitative", title="images", format=",")]
+    ] + [alt.Tooltip(field="images", type="quantitative", title="images", format=",d")]
     layers = []
     if lines:
         layers.append(
@@ -184,16 +190,12 @@ def _layers(
                 ],
             )
         )
-    layers.append(
-        drawn.mark_point(filled=True, opacity=1, stroke="#222222", strokeWidth=0.7).encode(
-            x=x,
-            y=y,
-            size=scales["size"],
-            color=scales["color"],
-            shape=scales["shape"],
-            tooltip=said,
-        )
-    )
+    dot = {"filled": True, "opacity": 1, "stroke": "#222222", "strokeWidth": 0.7}
+    plain = [row for row in nodes if not row["picture"]]
+    if plain:
+        points = alt.Chart(alt.InlineData(values=plain)).mark_point(**dot)
+        seen = {k: scales[k] for k in ("size", "color", "shape")}
+        layers.append(points.encode(x=x, y=y, tooltip=said, **seen))
     pictured = [row for row in nodes if row["picture"]]
     if pictured:
         chart = alt.Chart(alt.InlineData(values=pictured))
@@ -213,11 +215,12 @@ def _layers(
 
 def _scales(alt: Any, nodes: list[Row], largest: int) -> dict[str, Any]:
     found = {row["community"] for row in nodes}
-    numbers = sorted(int(c) for c in found if c != _ALONE)
-    domain = [str(c) for c in numbers] + [_ALONE] * (_ALONE in found)
-    colours = [_COLOURS[c % len(_COLOURS)] for c in numbers] + [_GREY] * (_ALONE in found)
+    numbers = sorted(int(c) for c in found if c not in _NO_COMMUNITY)
+    others = [c for c in _NO_COMMUNITY if c in found]
+    domain = [str(c) for c in numbers] + others
+    colours = [_COLOURS[c % len(_COLOURS)] for c in numbers] + [_NO_COMMUNITY[c] for c in others]
     shapes = [_SHAPES[c // len(_COLOURS) % len(_SHAPES)] for c in numbers]
-    shapes += ["circle"] * (_ALONE in found)
+    shapes += ["circle"] * len(others)
     legend = alt.Legend(symbolLimit=0, columns=1 + len(domain) // 18, symbolSize=110)
     steps = sorted({s for s in (_nice(largest / d) for d in (1, 4, 16, 64)) if s >= 1})
     named = {"field": "community", "type": "nominal", "title": "community in its class"}
@@ -230,7 +233,7 @@ def _scales(alt: Any, nodes: list[Row], largest: int) -> dict[str, Any]:
             type="quantitative",
             title="images",
             scale=alt.Scale(domain=[0, largest], range=list(_AREA), nice=False, clamp=True),
-            legend=alt.Legend(values=steps, format=",", symbolFillColor="#DDDDDD"),
+            legend=alt.Legend(values=steps, format=",d", symbolFillColor="#DDDDDD"),
         ),
         "width": alt.StrokeWidth(
             **overlap,
@@ -316,7 +319,7 @@ def metagraph_chart(
     >>> chart.usermeta["left_out"]
     {'classes': [], 'subsets': [], 'edges': 0}
     """
-    alt = _altair()
+    alt = extra("altair")
     if subsets.num_rows == 0:
         raise ConfigurationError("there is no subset to draw")
     home = dict(zip(subsets["subset"].to_pylist(), subsets["class"].to_pylist(), strict=True))
@@ -347,8 +350,10 @@ def metagraph_chart(
         layers = _layers(alt, nodes, lines, (width, height), scales)
         panel = alt.layer(*layers, title=alt.TitleParams(heading, anchor="start", fontSize=13))
         charts.append(panel.properties(width=width, height=height))
-    columns = 1 if len(charts) == 1 else 2 if len(charts) <= 4 else 3
-    whole = alt.concat(*charts, columns=columns, spacing=28)
+    rows = _rows([width for *_, width, _ in panels.values()])
+    whole = alt.vconcat(
+        *(alt.hconcat(*(charts[i] for i in row), spacing=24) for row in rows), spacing=24
+    )
     return (
         whole.properties(
             title=alt.TitleParams(
@@ -360,54 +365,3 @@ def metagraph_chart(
         .configure_view(stroke="#DDDDDD")
         .configure(background="white", font="sans-serif")
     )
-
-
-def save(chart: Any, path: str | Path) -> None:
-    """Write a chart as the format that the file name's ending says.
-
-    Parameters
-    ----------
-    chart : altair chart
-        Any chart.
-    path : str or Path
-        Ends in .svg, .png (twice the size, for sharp print), .html (one file, needs no network)
-        or .json (Vega-Lite).
-
-    Raises
-    ------
-    ConfigurationError
-        Another ending.
-    MissingExtraError
-        The package that renders is not installed (extra ``report``).
-
-    Examples
-    --------
-    >>> save(None, "graph.gif")
-    Traceback (most recent call last):
-    ...
-    shiftbench.errors.ConfigurationError: a picture cannot be written as 'graph.gif': its name must
-    end in .svg, .png, .html or .json
-    """
-    path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in FORMATS:
-        raise ConfigurationError(
-            f"a picture cannot be written as {path.name!r}: its name must end in "
-            f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        )
-    text = json.dumps(chart.to_dict(), sort_keys=True, ensure_ascii=True)
-    # In HTML the text stands inside a script element, which "</script>" in a name would close.
-    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    if kind == ".json":
-        path.write_text(text + "\n", encoding="utf-8")
-        return
-    try:
-        convert = importlib.import_module("vl_convert")
-    except ImportError as error:
-        raise MissingExtraError("vl_convert", "report") from error
-    if kind == ".svg":
-        path.write_text(convert.vegalite_to_svg(text), encoding="utf-8")
-    elif kind == ".png":
-        path.write_bytes(convert.vegalite_to_png(text, scale=2))
-    else:
-        path.write_text(convert.vegalite_to_html(text, bundle=True), encoding="utf-8")

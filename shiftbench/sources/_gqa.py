@@ -53,7 +53,7 @@ _IMAGE = msgspec.json.Decoder(_Image)
 _FRAME = msgspec.json.Decoder(_Frame)
 _UNDECODED = msgspec.json.Decoder(_Undecoded)
 _OBJECT = msgspec.json.Decoder(_Object)
-_OPENS = b'": {'
+_OBJECTS, _WIDE, _COMPACT = b'"objects": {', b'": {', b'":{'
 
 
 @dataclass
@@ -95,10 +95,11 @@ class Gathered:
         except DECODE_ERRORS:
             image = None
         # An image that decodes, has no more objects in the text than were decoded, and no blank
-        # name: nearly all of them. The others are gone through object by object.
+        # name: nearly all of them. The others, and those written in another style, are gone
+        # through object by object.
         if (
             image is None
-            or text.count(_OPENS) != len(image.objects) + 1
+            or text.count(_WIDE if _OBJECTS in text else _COMPACT) != len(image.objects) + 1
             or not self.presence.see(row, image.objects.values())
         ):
             try:

@@ -77,11 +77,9 @@ def polygon(points: Sequence[tuple[int, int]], window: Window) -> NDArray[np.boo
 
     Examples
     --------
-    >>> polygon([(0, 0), (4, 0), (0, 4)], (0, 0, 4, 4)).astype(int)
+    >>> polygon([(0, 0), (4, 0), (0, 2)], (0, 0, 4, 2)).astype(int)
     array([[1, 1, 1, 0],
-           [1, 1, 0, 0],
-           [1, 0, 0, 0],
-           [0, 0, 0, 0]])
+           [1, 0, 0, 0]])
     """
     left, top, w, h = window
     points = list(points)

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from shiftbench.builders import MetaShift
+from shiftbench.errors import ConfigurationError
+
+from .helpers import Literal, objects
+
+
+def plan(source, seed=0, excluded=frozenset(), **options):
+    builder = MetaShift(source, **{"min_size": 1, "min_subsets": 1, **options})
+    return builder.plan(source.scan(), seed, excluded)
+
+
+def members(made):
+    found: dict[str, list[str]] = {}
+    for row in made.tables["membership"].to_pylist():
+        found.setdefault(row["subset"], []).append(row["example_id"])
+    return found
+
+
+ROOM = objects(
+    a="cat sofa", b="cat sofa lamp", c="cat bed", d="dog sofa", e="dog bed lamp", f="cat dog bed"
+)
+
+
+def test_subsets_and_membership():
+    made = plan(ROOM, classes=["cat", "dog"])
+    assert members(made) == {
+        "cat(bed)": ["c", "f"],
+        "cat(dog)": ["f"],
+        "cat(lamp)": ["b"],
+        "cat(sofa)": ["a", "b"],
+        "dog(bed)": ["e", "f"],
+        "dog(cat)": ["f"],
+        "dog(lamp)": ["e"],
+        "dog(sofa)": ["d"],
+    }
+    rows = {r["subset"]: r for r in made.tables["subsets"].to_pylist()}
+    assert rows["cat(sofa)"]["size"] == 2
+    assert rows["cat(sofa)"]["explanation"] == "cats with a sofa"
+    assert rows["cat(sofa)"]["kind"] == "object"
+
+
+def test_images_hold_each_example_once_with_all_of_its_classes_and_subsets():
+    made = plan(ROOM, classes=["cat", "dog"])
+    (images,) = made.configs
+    names = images.features["label"].feature.names
+    ids = made.metadata.examples["example_id"].to_pylist()
+    rows = {ids[r["example"]]: r for r in images.splits[0].rows.to_pylist()}
+    assert list(rows) == sorted(rows) == list("abcdef")
+    assert [names[i] for i in rows["f"]["label"]] == ["cat", "dog"]
+    assert rows["b"]["subset"] == ["cat(lamp)", "cat(sofa)"]
+
+
+def test_exclude_leaves_out_images_with_two_of_the_classes():
+    made = plan(ROOM, classes=["cat", "dog"], exclude=True)
+    assert "f" not in itertools.chain(*members(made).values())
+    assert made.counts["images_with_two_classes"] == 1
+
+
+def test_thresholds_by_size_and_by_class():
+    made = plan(ROOM, min_size=2, min_subsets=2)
+    assert set(members(made)) == {
+        "bed(cat)", "bed(dog)", "cat(bed)", "cat(sofa)",
+    }  # fmt: skip
+    assert made.counts["classes_without_enough_subsets"] == 3
+
+
+def test_a_class_without_enough_subsets_says_the_largest():
+    with pytest.raises(ConfigurationError, match=r"'dog' has 1 of 4.*'dog\(bed\)' with 2"):
+        plan(ROOM, classes=["cat", "dog"], min_size=2, min_subsets=2)
+
+
+def test_all_below_min_size_says_the_largest():
+    with pytest.raises(ConfigurationError, match=r"min_size=25.*with 2 images"):
+        plan(ROOM, min_size=25)
+
+
+def test_an_unknown_class_gets_near_names():
+    with pytest.raises(ConfigurationError, match="'catt'.*did you mean 'cat'"):
+        plan(ROOM, classes=["catt"])
+
+
+def test_no_context_at_all():
+    with pytest.raises(ConfigurationError, match="no class in any context"):
+        plan(objects(a="cat"))
+
+
+def test_contexts_choose_kinds():
+    source = Literal(
+        (
+            ("1", (("cat", "sofa", "object"), ("cat", "black", "attribute"))),
+            ("2", (("cat", "indoors", "general"),)),
+        )
+    )
+    assert set(members(plan(source, contexts=["attributes"]))) == {"cat(black)"}
+    assert set(members(plan(source, contexts=["objects", "general"]))) == {
+        "cat(sofa)",
+        "cat(indoors)",
+    }
+    with pytest.raises(ConfigurationError, match="objects, attributes, general"):
+        plan(source, contexts=["object"])
+
+
+def test_merge_named_union_and_communities():
+    made = plan(ROOM, classes=["cat"], merge={"cat(indoor)": ["sofa", "bed"]})
+    assert members(made)["cat(indoor)"] == ["a", "b", "c", "f"]
+    row = next(r for r in made.tables["subsets"].to_pylist() if r["subset"] == "cat(indoor)")
+    assert (row["kind"], row["size"], row["community"]) == ("union", 4, None)
+    made = plan(ROOM, classes=["cat"], merge="communities")
+    unions = {n: m for n, m in members(made).items() if "community" in n}
+    assert sorted({i for m in unions.values() for i in m}) == ["a", "b", "c", "f"]
+    with pytest.raises(ConfigurationError, match="subsets already"):
+        plan(ROOM, classes=["cat"], merge={"cat(sofa)": ["sofa"]})
+    with pytest.raises(ConfigurationError, match=r"1 contexts that hold no image: cat\(zoo\)"):
+        plan(ROOM, classes=["cat"], merge={"cat(out)": ["zoo"]})
+
+
+def test_excluded_examples_are_in_nothing():
+    made = plan(ROOM, classes=["cat", "dog"], excluded=frozenset({"a", "f"}))
+    assert not {"a", "f"} & set(itertools.chain(*members(made).values()))
+    assert {i["size"] for i in made.tables["subsets"].to_pylist()} == {1}
+
+
+def test_the_plan_depends_on_neither_the_order_of_images_nor_of_contexts():
+    shuffled = Literal(tuple((i, f[::-1]) for i, f in reversed(ROOM.images)))
+    assert plan(ROOM).hash == plan(shuffled).hash
+    assert plan(ROOM).hash != plan(ROOM, seed=1).hash
+
+
+def test_options_that_cannot_be():
+    with pytest.raises(ConfigurationError, match="min_size is 0"):
+        MetaShift(ROOM, min_size=0)
+    with pytest.raises(ConfigurationError, match="give a list"):
+        MetaShift(ROOM, classes="cat")
+    with pytest.raises(ConfigurationError, match="'communities'"):
+        MetaShift(ROOM, merge="community")
+    with pytest.raises(ConfigurationError, match="no task preset is called 'cat_dog_9'"):
+        MetaShift(ROOM, tasks=["cat_dog_9"])
+    with pytest.raises(ConfigurationError, match="given twice"):
+        MetaShift(ROOM, tasks=["cat_dog_1", "cat_dog_1"])
+
+
+def test_an_empty_class_name_list_takes_every_class():
+    assert {r["class"] for r in plan(ROOM).tables["subsets"].to_pylist()} == {
+        "bed", "cat", "dog", "lamp", "sofa",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ['a"b', "a'b", "<script>alert(1)</script>", "naïve/Ω", "a(b)c"])
+def test_odd_names_pass_through(name):
+    source = Literal((("1", ((name, "sofa", "object"), ("sofa", name, "object"))),))
+    made = plan(source)
+    assert set(members(made)) == {f"{name}(sofa)", f"sofa({name})"}
+    rows = {r["subset"]: r for r in made.tables["subsets"].to_pylist()}
+    assert rows[f"{name}(sofa)"]["class"] == name
