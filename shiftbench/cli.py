@@ -296,7 +296,7 @@ def info(
         from shiftbench.report.draw import draw_metagraph
 
         left_out = draw_metagraph(bench, graph, classes=classes, thumbnails=thumbnails)
-        print(f"drew {graph}" + (f"; {left_out}" if left_out else ""))
+        print(f"drew {graph}", *left_out, sep="\n  ")
         return
     from shiftbench.report.overview import overview, overview_text
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata as installed
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from shiftbench import engine
 from shiftbench.benchmark import Benchmark
-from shiftbench.errors import ConfigurationError, ShiftbenchError
+from shiftbench.errors import ConfigurationError, MissingExtraError, ShiftbenchError
 from shiftbench.hashing import table_hash
 from shiftbench.measure import measure_balance
 from shiftbench.plan import ConfigPlan, Plan
@@ -257,11 +258,11 @@ def _finish(made: _Made, stage: Stage) -> bytes:
         kind = "table" if name in plan.tables else "measured"
         configs[name] = ConfigEntry(kind, digest, {"train": split})
     manifest = _manifest(made, configs, files, len(rejected))
-    picture = _picture(tables, work, files, made)
-    manifest = msgspec.structs.replace(manifest, files=dict(files))
+    picture = _picture(tables, work, float(plan.recipe.get("edge_threshold", 0.2)))
     card = make_card(manifest, tables, made.builder.card(), left_out, picture)
     work.write("README.md", card)
-    files["README.md"] = FileEntry(*_entry(work, "README.md", 0))
+    for name in ("README.md", *([picture] if picture else [])):
+        files[name] = FileEntry(*_entry(work, name, 0))
     return sealed(msgspec.structs.replace(manifest, files=dict(sorted(files.items()))))
 
 
@@ -364,8 +365,19 @@ def _portable(value: Any) -> Any:
     return value
 
 
-def _picture(
-    tables: Mapping[str, pa.Table], work: Location, files: dict[str, FileEntry], made: _Made
-) -> str | None:
-    """The meta-graph for the card, where the extra `report` is installed."""
-    return None
+def _picture(tables: Mapping[str, pa.Table], work: Location, edge_threshold: float) -> str | None:
+    """Draw the meta-graph for the card, where the extra `report` is installed."""
+    if "subsets" not in tables or not len(tables["subsets"]):
+        return None
+    try:
+        from shiftbench.report.draw import metagraph_of
+        from shiftbench.report.files import save
+
+        chart = metagraph_of(tables["subsets"], tables["membership"], edge_threshold)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "metagraph.svg")
+            save(chart, path)
+            work.write(path.name, path.read_bytes())
+    except MissingExtraError:
+        return None
+    return path.name

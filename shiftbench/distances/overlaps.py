@@ -132,9 +132,7 @@ def _blocks(subsets: Subsets) -> Iterator[csr_array]:
     while start < n:
         stop = int(np.searchsorted(work, work[start] + _PRODUCTS, side="right")) - 1
         stop = min(max(stop, start + 1), n)
-        block = incidence[start:stop] @ transposed
-        block.sort_indices()
-        yield block
+        yield incidence[start:stop] @ transposed
         start = stop
 
 
@@ -149,7 +147,8 @@ def intersections(subsets: Subsets) -> csr_array:
     Returns
     -------
     (n, n) csr_array of int32
-        Only pairs that share an example are stored; column numbers sorted.
+        Only pairs that share an example are stored, the columns of a row in no particular order
+        (``sort_indices()`` sorts them, which takes longer than the product).
 
     Notes
     -----
@@ -172,20 +171,27 @@ def intersections(subsets: Subsets) -> csr_array:
         indices.append(block.indices.astype(np.int32, copy=False))
         counts.append(np.diff(block.indptr).astype(np.int64))
     empty = np.zeros(0, dtype=np.int32)
-    # One after the other, each list given up at once, so that no second copy of both is held.
-    all_data = np.concatenate(data) if data else empty
-    data.clear()
-    all_indices = np.concatenate(indices) if indices else empty
-    indices.clear()
+    # One after the other, so that no second copy of both is held.
+    all_data = _joined(data, empty)
+    all_indices = _joined(indices, empty)
     indptr = np.cumsum(np.concatenate(counts))
     return csr_array((all_data, all_indices, indptr), shape=(n, n))
+
+
+def _joined(parts: list[NDArray[np.int32]], empty: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The parts in one array; they are given up."""
+    if len(parts) == 1:
+        return parts.pop()
+    whole = np.concatenate([empty, *parts])
+    parts.clear()
+    return whole
 
 
 def _ratio(subsets: Subsets, union: bool) -> csr_array:
     shared = intersections(subsets)
     sizes = subsets.sizes.astype(np.int32)
     value = np.empty(len(shared.data), dtype=np.float64)
-    step = 1024
+    step = 1024  # rows whose temporaries stay in the cache
     for start in range(0, len(sizes), step):
         stop = min(start + step, len(sizes))
         low, high = shared.indptr[start], shared.indptr[stop]
