@@ -26,7 +26,6 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: environment-demo  ## build the embedded example benchmark into demo/
-	rm -rf demo
 	.venv/bin/shiftbench demo --out demo
 
 test: lint  ## everything but the minutes-long tests

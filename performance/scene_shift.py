@@ -2,8 +2,8 @@
 
 Fixed beforehand, for every seed and both conditions:
 
-- scenes: `Scenes(n_scenes=2400, size=64, seed=s)`, drawn anew for each seed; seeds 0 to 9 were
-  looked at while the scenes were designed, the reported ones are 100 to 109;
+- scenes: `Scenes(n_scenes=2400, size=64, seed=s)`, drawn anew for each seed; others were
+  looked at while the scenes were designed, the reported ones, 300 to 319, were not;
 - settings: the four training settings of the cat/dog presets (`metashift_presets.json`), each
   tested on seven sets: held-out images of its own training subsets (``id``), the presets' test
   sets ``shelf``, ``grass`` and ``validation`` (computers and vehicles), and the held-out cats with
@@ -12,7 +12,9 @@ Fixed beforehand, for every seed and both conditions:
 - sizes: 80 training and 40 test images a class, always, so that no distance and no accuracy is
   owed to the size of a set;
 - features: the picture averaged to 16 × 16 RGB and a histogram of 8 bins a channel, standardised
-  on the training images of the four settings together;
+  on the training images of the four settings together. (The histogram first had 4 × 4 × 4 bins;
+  on seeds 0 to 2 a few nearly empty ones, divided by their tiny deviation, made up most of the
+  distance: the one change after a look at results, made before the reported seeds were drawn);
 - classifier: scikit-learn's `LogisticRegression(C=0.01)` on these features;
 - distance: the energy distance between the training and the test images, classes pooled in equal
   parts, in the same features (Székely and Rizzo 2013; the unbiased form, so that it is about 0,
@@ -21,7 +23,7 @@ Fixed beforehand, for every seed and both conditions:
   averaged over seeds, with a 95 % percentile interval from resampling seeds. The same over the
   four settings' points on ``shelf`` alone stands beside it.
 
-Nothing is built: ids are chosen from the tables of contexts. One job, about a minute:
+Nothing is built: ids are chosen from the tables of contexts. One job, about two minutes:
 
     python performance/scene_shift.py
 """
@@ -169,7 +171,9 @@ def correlation(found: Sequence[Mapping[str, Any]], test: str | None = None) -> 
     return 0.0 if len(set(accuracy)) == 1 else float(spearmanr(distance, accuracy).statistic)
 
 
-def summary(by_seed: Sequence[Sequence[Mapping[str, Any]]], test: str | None = None) -> dict:
+def summary(
+    by_seed: Sequence[Sequence[Mapping[str, Any]]], test: str | None = None
+) -> dict[str, Any]:
     """Mean correlation over seeds with its interval, resampling seeds."""
     rhos = np.array([correlation(found, test) for found in by_seed])
     draws = stream(0, "scene shift bootstrap").integers(0, len(rhos), (10_000, len(rhos)))
@@ -215,12 +219,12 @@ def study(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10, help="how many, from 100 on")
+    parser.add_argument("--seeds", type=int, default=20, help="how many, from 300 on")
     parser.add_argument("--n-scenes", type=int, default=2400)
     parser.add_argument("--size", type=int, default=64)
     options = parser.parse_args()
     begun = time.perf_counter()
-    seeds = range(100, 100 + options.seeds)
+    seeds = range(300, 300 + options.seeds)
     result = study(seeds, n_scenes=options.n_scenes, size=options.size)
     result["options"] = vars(options)
     result["seconds"] = round(time.perf_counter() - begun, 1)

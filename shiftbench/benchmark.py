@@ -29,6 +29,12 @@ def open(where: str | Path) -> Benchmark:
     ------
     IntegrityError
         There is no benchmark, or its manifest was changed.
+
+    Examples
+    --------
+    >>> open("nowhere")
+    Traceback (most recent call last):
+    shiftbench.errors.IntegrityError: there is no folder 'nowhere'; name a benchmark directory, ...
     """
     text = str(where)
     folder = Location(text)

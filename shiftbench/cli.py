@@ -350,7 +350,14 @@ def _call(command: Callable[..., None], words: list[str], name: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; exits with 0, 1 (a clear error), 2 (wrong usage) or 130 (stopped)."""
+    """Run a command; exits with 0, 1 (a clear error), 2 (wrong usage) or 130 (stopped).
+
+    Examples
+    --------
+    >>> main(["verify", "nowhere"])
+    Traceback (most recent call last):
+    SystemExit: 1
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]

@@ -15,6 +15,10 @@ def run_demo(out: str, *, n_jobs: int = -1) -> Benchmark:
     """Build the cat/dog benchmark of drawn scenes into ``<out>/metashift`` and print findings.
 
     A benchmark that an earlier demo left there is replaced.
+
+    Examples
+    --------
+    >>> bench = run_demo("demo")  # doctest: +SKIP
     """
     scenes = load("shiftbench.sources.scenes:Scenes")
     metashift = load("shiftbench.builders.metashift.builder:MetaShift")

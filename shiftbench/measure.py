@@ -12,7 +12,16 @@ __all__ = ["measure_balance"]
 
 
 def measure_balance(plan: Plan) -> pa.Table:
-    """Table `balance`: for each task, its training split against every other split."""
+    """Table `balance`: for each task, its training split against every other split.
+
+    Examples
+    --------
+    >>> from shiftbench import builders, sources
+    >>> source = sources.Scenes(n_scenes=100)
+    >>> builder = builders.MetaShift(source, classes=["cat"], min_size=5, min_subsets=1)
+    >>> measure_balance(builder.plan(source.scan(), seed=0)).num_rows  # there is no task
+    0
+    """
     parts = [BALANCE.empty_table()]
     for config in plan.configs:
         if config.kind != "task":

@@ -63,7 +63,14 @@ def flat_options(kind: type) -> list[Option]:
 
 
 def summary(kind: type) -> str:
-    """First line of a class's docstring."""
+    """First line of a class's docstring.
+
+    Examples
+    --------
+    >>> from shiftbench.schema import Image
+    >>> summary(Image)
+    'An encoded image: a struct of its bytes and a path (always null here).'
+    """
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
@@ -74,6 +81,19 @@ def from_recipe(kind: type, values: Mapping[str, Any], what: str) -> dict[str, A
     ------
     ConfigurationError
         An option that is not there, or a value of another type.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Pages:
+    ...     path: str
+    ...     count: int = 3
+    >>> from_recipe(Pages, {"path": "a", "count": 2}, "recipe.toml")
+    {'path': 'a', 'count': 2}
+    >>> from_recipe(Pages, {"path": "a", "counts": 2}, "recipe.toml")
+    Traceback (most recent call last):
+    shiftbench.errors.ConfigurationError: recipe.toml has no option 'counts'; did you mean 'count'?
     """
     import msgspec
 

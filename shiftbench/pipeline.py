@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata as installed
@@ -45,7 +46,7 @@ from shiftbench.store.manifest import (
     config_digest,
     sealed,
 )
-from shiftbench.store.stage import Stage, open_stage, writing
+from shiftbench.store.stage import Stage, check_output, open_stage, writing
 from shiftbench.store.write import (
     ShardReport,
     label_names,
@@ -154,9 +155,10 @@ def build(
         raise ConfigurationError(f"checks is {checks!r}; allowed: {', '.join(LEVELS)}")
     settings = Checks(checks, max_pixels, tuple(modes))
     show = sys.stderr.isatty() if progress is None else progress
+    target = Location(str(out))
+    check_output(target, overwrite=overwrite)
     metadata = builder.source.scan()
     plan = builder.plan(metadata, seed, frozenset())
-    target = Location(str(out))
     with open_stage(target, plan.hash, overwrite=overwrite) as stage, writing(stage.work.url):
         run = partial(engine.run, n_jobs=n_jobs, scheduler=scheduler)
         plan, reports, found = _materialise(builder, plan, stage, settings, max_rejected, run, show)
@@ -194,11 +196,12 @@ def _materialise(
         if limit is None:
             limit = max(MIN_REJECTED, int(MAX_REJECTED_SHARE * _examples(plan)))
         reports = {}
-        for report in _write(shards, builder.source, stage, checks, run, show):
-            reports[report.path] = report
-            found.update(report.rejected)
-            if len(found) > limit:
-                raise _too_many(found, limit)
+        with closing(_write(shards, builder.source, stage, checks, run, show)) as written:
+            for report in written:
+                reports[report.path] = report
+                found.update(report.rejected)
+                if len(found) > limit:
+                    raise _too_many(found, limit)
         if set(found) <= plan.excluded:
             return plan, reports, found
         plan = builder.plan(plan.metadata, plan.seed, frozenset(found))
@@ -218,7 +221,7 @@ def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
 
 def _write(
     shards: Sequence[Shard], source: Source, stage: Stage, checks: Checks, run: Run, show: bool
-) -> Iterator[ShardReport]:
+) -> Generator[ShardReport, None, None]:
     todo = []
     with tqdm(total=len(shards), unit="file", desc="writing", disable=not show) as bar:
         for shard in shards:

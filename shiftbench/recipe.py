@@ -23,6 +23,16 @@ def read_recipe(path: Path) -> tuple[Any, int]:
     ------
     ConfigurationError
         The file cannot be read, or names what is not there.
+
+    Examples
+    --------
+    >>> path = Path("recipe.toml")
+    >>> lines = ['builder = "metashift"', "seed = 3", "[source]", 'name = "scenes"']
+    >>> path.write_text("\\n".join(lines)) > 0
+    True
+    >>> builder, seed = read_recipe(path)
+    >>> type(builder.source).__name__, seed
+    ('Scenes', 3)
     """
     try:
         found = tomllib.loads(path.read_text("utf-8"))

@@ -34,7 +34,13 @@ def builders() -> dict[str, str]:
 
 
 def load(target: str) -> Any:
-    """The object that a "module:name" string names."""
+    """The object that a "module:name" string names.
+
+    Examples
+    --------
+    >>> load("shiftbench.schema:slug")("Cat (sofa)")
+    'cat_sofa'
+    """
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
 
@@ -46,6 +52,12 @@ def lookup(table: Mapping[str, str], name: str, what: str) -> Any:
     ------
     ConfigurationError
         No such name; the message has the near ones.
+
+    Examples
+    --------
+    >>> lookup({"slug": "shiftbench.schema:slug"}, "slugs", "function")
+    Traceback (most recent call last):
+    shiftbench.errors.ConfigurationError: no function is called 'slugs'; did you mean 'slug'?
     """
     if name not in table:
         raise ConfigurationError(f"no {what} is called {name!r}; {near_names(name, table)}")

@@ -289,6 +289,14 @@ def unique_slugs(names: Iterable[str]) -> dict[str, str]:
     ------
     ConfigurationError
         Two names collide; the message names both.
+
+    Examples
+    --------
+    >>> unique_slugs(["dog(bag)", "dog(box)"])
+    {'dog(bag)': 'dog_bag', 'dog(box)': 'dog_box'}
+    >>> unique_slugs(["dog(bag)", "Dog [bag]"])
+    Traceback (most recent call last):
+    shiftbench.errors.ConfigurationError: the names 'dog(bag)' and 'Dog [bag]' both become ...
     """
     made: dict[str, str] = {}
     origin: dict[str, str] = {}

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shiftbench.distances.membership import Subsets, measure
+from shiftbench.distances.membership import measure
 from shiftbench.distances.metagraph import subset_communities
+from shiftbench.distances.overlaps import Subsets
 from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.schema import (

@@ -285,7 +285,7 @@ def resistance_distance(weights: Matrix | csr_array) -> Matrix:
         size = len(nodes)
         inverse = np.linalg.inv(_laplacian(within / unit) + 1.0 / size)
         diagonal = np.diag(inverse)
-        r = (diagonal[:, None] + diagonal[None, :] - inverse - inverse.T) / unit
+        r = (diagonal[:, None] + diagonal[None, :] - (inverse + inverse.T)) / unit
         found[np.ix_(nodes, nodes)] = np.maximum(r, 0.0)
     np.fill_diagonal(found, 0.0)
     return found

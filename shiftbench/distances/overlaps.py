@@ -191,7 +191,7 @@ def _ratio(subsets: Subsets, union: bool) -> csr_array:
     shared = intersections(subsets)
     sizes = subsets.sizes.astype(np.int32)
     value = np.empty(len(shared.data), dtype=np.float64)
-    step = 1024  # rows whose temporaries stay in the cache
+    step = 64  # rows whose temporaries stay in the cache
     for start in range(0, len(sizes), step):
         stop = min(start + step, len(sizes))
         low, high = shared.indptr[start], shared.indptr[stop]

@@ -17,7 +17,8 @@ from shiftbench.sources._json import DECODE_ERRORS, json_error, members
 __all__ = ["Caption", "CocoFile", "ImageRecord", "licence_id"]
 
 Id = int | str
-Pixels = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+# Decoded as float, because 640.0 is found in the wild; kept as whole numbers.
+Pixels = Annotated[float, msgspec.Meta(ge=0, lt=2**31 - 1)]
 T = TypeVar("T")
 
 
@@ -28,6 +29,8 @@ class _Licence(msgspec.Struct, gc=False):
 
 
 class ImageRecord(msgspec.Struct, gc=False):
+    """An entry of ``images``."""
+
     id: Id
     file_name: str
     width: Pixels | None = None
@@ -48,6 +51,8 @@ class _Annotation(msgspec.Struct, gc=False):
 
 
 class Caption(msgspec.Struct, gc=False):
+    """An entry of a caption file's ``annotations``."""
+
     image_id: Id
     caption: str
     id: Id = ""
@@ -132,7 +137,9 @@ class CocoFile:
         found: dict[str, ImageRecord] = {}
         for i, image in self.records("images", raw, ImageRecord):
             key = str(image.id)
-            if key in found:
+            if not key.strip():
+                self.reject(f"images[{i}]", "the id is blank")
+            elif key in found:
                 self.reject(f"images[{i}]", f"the id {key} occurs more than once; the first counts")
             elif outside(image.file_name):
                 self.reject(f"images[{i}]", f"{image.file_name!r} leads out of the image folder")

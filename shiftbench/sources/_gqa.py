@@ -18,7 +18,8 @@ from shiftbench.sources._json import DECODE_ERRORS, json_error, members
 
 __all__ = ["COLUMNS", "Gathered"]
 
-Pixels = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+# Decoded as float, because 640.0 is found in the wild; kept as whole numbers.
+Pixels = Annotated[float, msgspec.Meta(ge=0, lt=2**31 - 1)]
 
 COLUMNS: Mapping[str, pa.DataType] = {
     "width": pa.int32(),
@@ -78,6 +79,9 @@ class Gathered:
                 (f"{label}: image {key}", "the id occurs more than once; its last entry is used")
             )
         for key, raw in images.items():
+            if not key.strip():
+                self.rejected.append((f"{label}: image {key!r}", "the id is blank"))
+                continue
             if key in self.seen:
                 reason = f"the id occurs in {self.seen[key]} too; that entry is used"
                 self.rejected.append((f"{label}: image {key}", reason))
@@ -110,8 +114,8 @@ class Gathered:
             self.presence.see(row, image.objects.values())
         self.ids.append(key)
         for column, value in (
-            ("width", image.width),
-            ("height", image.height),
+            ("width", _whole(image.width)),
+            ("height", _whole(image.height)),
             ("n_objects", len(image.objects)),
             ("location", _stripped(image.location)),
             ("weather", _stripped(image.weather)),
@@ -140,6 +144,10 @@ class Gathered:
             else:
                 self.rejected.append((here, "the object's name is blank"))
         return _Image(frame.width, frame.height, frame.location, frame.weather, objects)
+
+
+def _whole(pixels: float | None) -> int | None:
+    return None if pixels is None else round(pixels)
 
 
 def _stripped(text: str | None) -> str | None:

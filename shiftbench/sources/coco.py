@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -119,8 +119,8 @@ def _columns(
     used: Mapping[str, ImageRecord], n_objects: list[int], licences: Mapping[str, str]
 ) -> dict[str, pa.Array]:
     columns = {
-        "width": pa.array([i.width for i in used.values()], pa.int32()),
-        "height": pa.array([i.height for i in used.values()], pa.int32()),
+        "width": _whole(i.width for i in used.values()),
+        "height": _whole(i.height for i in used.values()),
         "n_objects": pa.array(n_objects, pa.int32()),
     }
     by_image = [None if i.license is None else licences.get(str(i.license)) for i in used.values()]
@@ -130,6 +130,10 @@ def _columns(
     if any(origin):
         columns["attribution"] = pa.array(origin, pa.string())
     return columns
+
+
+def _whole(pixels: Iterable[float | None]) -> pa.Array:
+    return pa.array([None if p is None else round(p) for p in pixels], pa.int32())
 
 
 def _captions(

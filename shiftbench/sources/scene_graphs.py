@@ -215,7 +215,7 @@ class SceneGraphs:
     def _metadata(
         self, gathered: Gathered, folder: Folder | None, digests: Sequence[str]
     ) -> Metadata:
-        need_some(len(gathered.ids), [k + self.suffix for k in gathered.seen], folder)
+        files = [k + self.suffix for k in gathered.seen]
         order = sorted(range(len(gathered.ids)), key=gathered.ids.__getitem__)
         row = np.empty(len(order), np.int64)
         row[order] = np.arange(len(order))
@@ -227,13 +227,10 @@ class SceneGraphs:
                 columns[name] = pa.array([values[i] for i in order], kind)
         counts = {"annotated_images": len(gathered.seen)}
         if folder is not None:
-            held = folder.files
-            counts["annotations_without_image"] = sum(
-                k + self.suffix not in held for k in gathered.seen
-            )
-            counts["images_without_annotation"] = folder.others(
-                k + self.suffix for k in gathered.seen
-            )
+            absent = sum(f not in folder.files for f in files)
+            need_some(len(files) - absent, files, folder)
+            counts["annotations_without_image"] = absent
+            counts["images_without_annotation"] = folder.others(files)
         return assemble(
             ids=ids,
             names=[i + self.suffix for i in ids] if folder is not None else None,

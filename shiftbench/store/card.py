@@ -200,9 +200,14 @@ def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     kinds = sorted({r["distance"] for r in rows if r["config"] is None})
     if n:
         parts.append(f"{n} distances between subsets ({', '.join(kinds)}): `shift_distances`.\n")
-    for key, value in measured.items():
-        if value:
-            parts.append(f"- {cell(key.replace('_', ' '))}: {cell(value)}\n")
+    if measured.get("pairs_across_classes"):
+        parts.append(f"Not measured: {measured['pairs_across_classes']} pairs across classes.\n")
+    if measured.get("pairs_beyond_budget"):
+        parts.append(
+            f"Not stored, beyond the budget of {measured['max_pairs']} pairs: "
+            f"{measured['pairs_beyond_budget']} pairs of subsets below "
+            f"{measured['smallest_size']} examples.\n"
+        )
     return "\n".join(parts)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import mmap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -106,21 +109,31 @@ def write_shard(
     digests = bytearray()
     rejected: list[tuple[str, str]] = []
     rows = 0
-    with out.create(shard.path) as sink, _writer(sink, features) as writer:
-        for group, contents in _groups(shard, read, checks, rejected):
-            rows += len(group)
-            digests += row_digests(group, contents, shard.identity)
-            writer.write_batch(_record_batch(group, contents, features, writer.schema))
-    size, sha256 = size_and_hash(out, shard.path)
-    key = shard_key(shard, checks)
-    return ShardReport(key, shard.path, rows, size, sha256, bytes(digests), rejected)
+    # Where nothing is checked, hashing is most of the work and is shared out; elsewhere a thread
+    # for it would only take turns with the other workers.
+    with _hashed(out, shard.path, beside=checks.level == "off") as sink:
+        with _writer(pa.PythonFile(sink, mode="w"), features) as writer:
+            for group, contents in _groups(shard, read, checks, rejected):
+                rows += len(group)
+                digests += row_digests(group, contents, shard.identity)
+                writer.write_batch(_record_batch(group, contents, features, writer.schema))
+    return ShardReport(
+        key=shard_key(shard, checks),
+        path=shard.path,
+        rows=rows,
+        size=sink.size,
+        sha256=sink.hexdigest(),
+        row_digests=bytes(digests),
+        rejected=rejected,
+    )
 
 
 def write_table(table: pa.Table, features: Mapping[str, Feature], out: Location, path: str) -> None:
     """Write a table config: no content, larger row groups."""
     schema = arrow_schema(features)
     with out.create(path) as sink, _writer(sink, features) as writer:
-        writer.write_table(table.cast(schema), row_group_size=100_000)
+        if len(table):  # a reader takes its batch size from the first row group: never 0
+            writer.write_table(table.cast(schema), row_group_size=100_000)
 
 
 def split_digest(row_digests: Iterable[bytes]) -> str:
@@ -164,6 +177,62 @@ def _leaves(features: Mapping[str, Feature]) -> Iterator[tuple[str, bool]]:
             yield f"{name}{tail}.path", True
         else:
             yield name + tail, True
+
+
+class _HashingSink:
+    """A file that is hashed as it is written, while its bytes are still in the processor's cache.
+
+    With a pool the hash runs beside the writing, at most `BEHIND` pieces late.
+    """
+
+    BEHIND = 4
+
+    def __init__(self, file: Any, pool: ThreadPoolExecutor | None) -> None:
+        self._file = file
+        self._pool = pool
+        self._digest = hashlib.sha256()
+        self._late: deque[Future[None]] = deque()
+        self.size = 0
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        """Write and hash some bytes."""
+        self.size += len(data)
+        if self._pool is None:
+            self._digest.update(data)
+        else:
+            self._late.append(self._pool.submit(self._digest.update, data))
+            if len(self._late) > self.BEHIND:
+                self._late.popleft().result()
+        self._file.write(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self.size
+
+    def flush(self) -> None:
+        """Nothing: the file is flushed when it is closed."""
+
+    def close(self) -> None:
+        """The file is closed by who opened it."""
+        self.closed = True
+
+    def hexdigest(self) -> str:
+        """sha256 (hex) of all that was written."""
+        while self._late:
+            self._late.popleft().result()
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def _hashed(out: Location, path: str, *, beside: bool) -> Iterator[_HashingSink]:
+    with out.create(path) as file:
+        if not beside:
+            yield _HashingSink(file, None)
+            return
+        with ThreadPoolExecutor(1) as pool:
+            yield _HashingSink(file, pool)
 
 
 def _writer(sink: Any, features: Mapping[str, Feature]) -> pq.ParquetWriter:
@@ -241,7 +310,7 @@ def _record_batch(
             column = group[name].combine_chunks()
             arrays.append(column.cast(kind) if column.type != kind else column)
         elif isinstance(feature, Image):
-            data = pa.array(contents[name], pa.binary())
+            data = _binary(contents[name])
             arrays.append(
                 pa.StructArray.from_arrays([data, pa.nulls(len(data), pa.string())], type=kind)
             )
@@ -253,21 +322,23 @@ def _record_batch(
     )
 
 
+def _binary(values: Sequence[bytes]) -> pa.BinaryArray:
+    """The values as one Arrow array, copied once."""
+    ends = np.fromiter(accumulate(map(len, values), initial=0), np.int64, len(values) + 1)
+    if ends[-1] > np.iinfo(np.int32).max:
+        raise ContentError("more than 2 GB in one row group")
+    offsets = pa.py_buffer(ends.astype(np.int32))
+    data = pa.py_buffer(b"".join(values))
+    return pa.BinaryArray.from_buffers(pa.binary(), len(values), [None, offsets, data])
+
+
 def size_and_hash(out: Location, path: str) -> tuple[int, str]:
     """Bytes and sha256 (hex) of a file as it lies there."""
     digest = hashlib.sha256()
-    if out.local is not None:
-        with (out.local / path).open("rb") as file:
-            size = file.seek(0, io.SEEK_END)
-            if size:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                    # Piece by piece, and dropped at once: mapped pages count as memory used.
-                    for start in range(0, size, 8 * 2**20):
-                        digest.update(memoryview(view)[start : start + 8 * 2**20])
-        return size, digest.hexdigest()
     size = 0
+    buffer = bytearray(2**18)  # small enough to stay in the processor's cache
     with out.open(path) as file:
-        while piece := file.read(8 * 2**20):
-            digest.update(piece)
-            size += len(piece)
+        while n := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:n])
+            size += n
     return size, digest.hexdigest()

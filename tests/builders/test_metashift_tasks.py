@@ -352,7 +352,9 @@ def test_distances_of_tasks_and_of_subsets(scenes_plan):
     table, _ = builder.measure(made)
     of_tasks = table.filter(pc.is_valid(table["config"])).to_pylist()
     assert {r["config"] for r in of_tasks} == {f"cat_dog_{i}" for i in range(1, 5)}
-    assert {r["distance"] for r in of_tasks} == {"spectral_metashift"}
+    assert {r["distance"] for r in of_tasks} == {
+        "overlap_distance", "resistance_distance", "spectral_metashift",
+    }  # fmt: skip
     between = table.filter(pc.is_null(table["config"]))
     assert set(between["distance"].to_pylist()) == {
         "overlap_distance", "jaccard_distance", "spectral_metashift", "resistance_distance",

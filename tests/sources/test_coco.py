@@ -97,6 +97,7 @@ def test_records_that_cannot_be_used_are_recorded(tmp_path: Path) -> None:
         {"id": 4, "file_name": "../up.jpg"},
         {"id": 5},
         {"id": 6, "file_name": "6.jpg", "width": -1},
+        {"id": "", "file_name": "7.jpg"},
     ]
     content["categories"] += [{"id": 7, "name": "twice"}, {"id": 1, "name": " "}, {"id": 2}]
     content["annotations"] += [
@@ -117,6 +118,7 @@ def test_records_that_cannot_be_used_are_recorded(tmp_path: Path) -> None:
         "i.json: images[3]",
         "i.json: images[4]",
         "i.json: images[5]",
+        "i.json: images[6]",
     ]
     assert found.counts["annotations_of_unknown_image"] == 1
     assert found.examples["example_id"].to_pylist() == ["12", "3"]

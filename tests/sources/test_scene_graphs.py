@@ -200,11 +200,14 @@ def test_objects_that_cannot_be_used_are_recorded(tmp_path: Path, indent, separa
     content["2"]["objects"]["7"] = {"name": "hat", "attributes": "black"}
     content["2"]["objects"]["8"] = {"name": 3, "attributes": []}
     content["4"]["width"] = "wide"
-    content["5"] = {"width": 1, "height": 1}
+    content["5"] = {"width": 640.0, "height": None}
+    content[" "] = image("cat")
     text = json.dumps(content, indent=indent, separators=separators)
     found = SceneGraphs((write(tmp_path / "a.json", text),)).scan()
     assert found.examples["example_id"].to_pylist() == ["1", "2", "5"]
     assert found.examples["n_objects"].to_pylist() == [2, 1, 0]
+    assert found.examples["width"].to_pylist() == [640, 640, 640]
+    assert found.examples["height"].to_pylist() == [480, 480, None]
     assert [r["input"] for r in found.rejected.to_pylist()] == [
         "a.json: image 1, object 1",
         "a.json: image 1, object 2",
@@ -212,6 +215,7 @@ def test_objects_that_cannot_be_used_are_recorded(tmp_path: Path, indent, separa
         "a.json: image 2, object 8",
         "a.json: image 3",
         "a.json: image 4",
+        "a.json: image ' '",
     ]
     reasons = found.rejected["reason"].to_pylist()
     assert "name" in reasons[0]
@@ -243,6 +247,21 @@ def test_a_cut_file_says_where(tmp_path: Path) -> None:
 def test_damage_inside_says_where(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", '{"1": {"width": 1},\n"2": {"width": 1]}\n}')
     with pytest.raises(SourceError, match=r"line 2"):
+        SceneGraphs((path,)).scan()
+
+
+def test_a_folder_whose_annotations_are_all_bad_is_not_called_wrong(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"x")
+    found = SceneGraphs((write(tmp_path / "a.json", {"1": []}),), str(tmp_path)).scan()
+    assert found.examples.num_rows == 0
+    assert found.contexts.schema == CONTEXTS
+    assert found.rejected.num_rows == 1
+
+
+@pytest.mark.parametrize("text", ['{"5": {"name": "\\ud800"}}', "[" * 100_000])
+def test_what_no_decoder_takes_is_told(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "a.json", f'{{"1": {{"objects": {text}}}}}')
+    with pytest.raises(SourceError, match=r"a\.json"):
         SceneGraphs((path,)).scan()
 
 
