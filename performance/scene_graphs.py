@@ -12,9 +12,9 @@ memory is its own too, and prints JSON:
 - ``scan``: the same and all that a scan makes of it: the table of contexts and of examples.
 
 Seconds are the fastest of the repetitions and leave out the start of Python and imports; memory is
-that of the whole process. Processor seconds stand beside them: with other work on the machine the ratio
-of the wall seconds says little, as ``read`` hashes on a second thread. Promised: ``read`` at least 5 times as fast as json.load, ``read`` and
-``scan`` with at most a third of its memory.
+that of the whole process. Processor seconds stand beside them, because other work on the machine
+slows ``read``, which hashes on a second thread, more than json.load. Promised: ``read`` at least 5
+times as fast as json.load, ``read`` and ``scan`` with at most a third of its memory.
 """
 
 from __future__ import annotations

@@ -107,10 +107,14 @@ def _front(manifest: Manifest) -> str:
             "description": f"{entry.description} digest sha256:{entry.digest}".strip(),
             **({"default": True} if name == default else {}),
             "data_files": [
-                {"split": split, "path": f"data/{name}/{split}-*.parquet"} for split in entry.splits
+                {"split": split, "path": f"data/{name}/{split}-*.parquet"}
+                for split, rows in entry.splits.items()
+                if rows.rows
             ],
         }
+        # `datasets` cannot load a split without rows: an empty one is in the manifest only.
         for name, entry in manifest.configs.items()
+        if any(split.rows for split in entry.splits.values())
     ]
     return yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
 
