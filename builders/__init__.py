@@ -7,8 +7,14 @@ from typing import Any
 from shiftbench.registry import builders, load
 
 
+_PARTS = {
+    "DomainGeneralization": "shiftbench.builders.metashift.tasks:DomainGeneralization",
+    "SubpopulationShift": "shiftbench.builders.metashift.tasks:SubpopulationShift",
+}
+
+
 def _names() -> dict[str, str]:
-    return {target.partition(":")[2]: target for target in builders().values()}
+    return {target.partition(":")[2]: target for target in builders().values()} | _PARTS
 
 
 def __getattr__(name: str) -> Any:

@@ -111,7 +111,7 @@ def write_shard(
     rows = 0
     # Where nothing is checked, hashing is most of the work and is shared out; elsewhere a thread
     # for it would only take turns with the other workers.
-    with _hashed(out, shard.path, beside=checks.level == "off") as sink:
+    with _hashed(out, shard.path, beside=False) as sink:
         with _writer(pa.PythonFile(sink, mode="w"), features) as writer:
             for group, contents in _groups(shard, read, checks, rejected):
                 rows += len(group)

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -103,12 +104,11 @@ def test_the_same_bytes_in_another_process(tmp_path):
         "from tests.report import test_metagraph_chart as t\n"
         "t.save(t.metagraph_chart(t.subsets_of(t.PETS), t.edges_of(t.OVERLAPS)), sys.argv[2])\n"
     )
-    for name in "ab":
-        root = str(files.Path(__file__).resolve().parents[2])
-        subprocess.run(
-            [sys.executable, "-c", code, root, str(tmp_path / f"{name}.svg")], check=True
-        )
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    here, there = tmp_path / "here.svg", tmp_path / "there.svg"
+    save(metagraph_chart(subsets_of(PETS), edges_of(OVERLAPS)), here)
+    root = str(Path(__file__).resolve().parents[2])
+    subprocess.run([sys.executable, "-c", code, root, str(there)], check=True)
+    assert here.read_bytes() == there.read_bytes()
 
 
 ODD = ["<script>alert(1)</script>", "so\"fa & 'bed'", "🐈 猫", "</svg>", "x\x00y\n", "a" * 80]
@@ -129,7 +129,8 @@ def test_odd_names_are_text(tmp_path):
     assert page.count("</script>") == 2
     spec = page.split('vegaEmbed("#chart", ')[1].rsplit(', {"renderer"')[0]
     assert json.loads(spec) == json.loads((tmp_path / "odd.json").read_text("utf-8"))
-    assert "http" not in page.split("<body>")[1].replace("https://vega.github.io/schema", "")
+    assert "<script src" not in page
+    assert "<link" not in page.split("<script>")[0]
 
 
 def test_thumbnails(tmp_path):
