@@ -6,7 +6,6 @@ from typing import Any
 
 from shiftbench.registry import builders, load
 
-
 _PARTS = {
     "DomainGeneralization": "shiftbench.builders.metashift.tasks:DomainGeneralization",
     "SubpopulationShift": "shiftbench.builders.metashift.tasks:SubpopulationShift",

@@ -41,7 +41,13 @@ def open(where: str | Path) -> Benchmark:
     if "://" in text or folder.exists(MANIFEST) or Path(text).exists():
         return Benchmark(text)
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        return Benchmark(f"hf://datasets/{text}")
+        try:
+            return Benchmark(f"hf://datasets/{text}")
+        except OSError as error:
+            raise IntegrityError(
+                f"there is no local folder {text!r}, and the Hub could not be asked for a data "
+                f"set of that name ({type(error).__name__}); check the name and the network"
+            ) from error
     raise IntegrityError(
         f"there is no folder {text!r}; name a benchmark directory, or a data set of the Hub as "
         "user/name"

@@ -38,22 +38,13 @@ def _findings(bench: Benchmark) -> list[str]:
         f"{bench.url}: {len(subsets)} subsets of {', '.join(classes)}; the largest is "
         f"{largest['subset']} with {largest['size']} images ({largest['explanation']})",
     ]
-    distances = [d for d in bench.table("shift_distances").to_pylist() if d["config"] is not None]
     for name, config in bench.manifest.configs.items():
         if config.kind != "task":
             continue
         train = config.splits["train"].rows
         tests = {s: e.rows for s, e in config.splits.items() if e.role == "ood_test"}
-        far = next(
-            (
-                f"; {d['source']} to {d['target']}: {d['value']:.2f} ({d['distance']})"
-                for d in distances
-                if d["config"] == name and d["target"] == "dog(shelf)" and d["value"] is not None
-            ),
-            "",
-        )
         tested = ", ".join(f"{s} {n}" for s, n in tests.items())
-        lines.append(f"{name}: train {train}, {tested}{far}")
+        lines.append(f"{name}: train {train}, {tested}")
     worst = [b for b in bench.table("balance").to_pylist() if b["verdict"] == "predicts the split"]
     lines.append(f"columns that alone tell two splits apart: {len(worst)} (see `balance`)")
     lines.append(f"verified; digest {bench.digest}")

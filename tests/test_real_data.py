@@ -25,19 +25,16 @@ def run(*words):
 
 
 def literal_coco_subsets(instances, min_size, min_subsets):
-    """Plain Python: sets of image ids by class and context."""
+    """Plain Python: sets of image ids by class and another category in the image."""
     names = {c["id"]: c["name"] for c in instances["categories"]}
-    seen: dict[int, dict[str, int]] = {}
+    seen: dict[int, set[str]] = {}
     for annotation in instances["annotations"]:
-        counts = seen.setdefault(annotation["image_id"], {})
-        name = names[annotation["category_id"]]
-        counts[name] = counts.get(name, 0) + 1
+        seen.setdefault(annotation["image_id"], set()).add(names[annotation["category_id"]])
     subsets: dict[tuple[str, str], set[str]] = {}
-    for image, counts in seen.items():
-        for a in counts:
-            for b in counts:
-                if a != b or counts[a] > 1:
-                    subsets.setdefault((a, b), set()).add(str(image))
+    for image, categories in seen.items():
+        for a in categories:
+            for b in categories - {a}:
+                subsets.setdefault((a, b), set()).add(str(image))
     large = {k: v for k, v in subsets.items() if len(v) >= min_size}
     of_class = [a for a, _ in large]
     return {

@@ -91,7 +91,6 @@ class CocoInstances:
             texts, caption_digest = _captions(self.captions, used, file)
             columns["captions"] = pa.array(texts, pa.list_(pa.string()))
             digests.append(caption_digest)
-        file.counts["annotated_images"] = len(images)
         if folder is not None:
             file.counts["annotations_without_image"] = len(images) - len(used)
             file.counts["images_without_annotation"] = folder.others(need)

@@ -98,7 +98,7 @@ class ImageTable:
         rows = _Rows(self, plain, table, rejected)
         content = Content(table, self.image_column, self.images, self._label(), plain.num_rows)
         usable = [i for i in rows.usable() if content.there(i, rejected)]
-        counts = Counter({"annotated_images": plain.num_rows})
+        counts: Counter[str] = Counter()
         if content.column is not None:
             counts["annotations_without_image"] = content.absent
             counts["images_without_annotation"] = content.others

@@ -225,7 +225,7 @@ class SceneGraphs:
             values = gathered.columns[name]
             if name == "n_objects" or any(v is not None for v in values):
                 columns[name] = pa.array([values[i] for i in order], kind)
-        counts = {"annotated_images": len(gathered.seen)}
+        counts: dict[str, int] = {}
         if folder is not None:
             absent = sum(f not in folder.files for f in files)
             need_some(len(files) - absent, files, folder)

@@ -147,7 +147,7 @@ class SubsetIndex:
         files = [i + self.suffix for i in annotated]
         folder = list_folder(self.images, files) if self.images is not None else None
         ids = annotated
-        counts = Counter({"annotated_images": len(annotated), "subsets": len(members_of)})
+        counts: Counter[str] = Counter()
         if folder is not None:
             held = folder.files
             ids = [i for i in annotated if i + self.suffix in held and not outside(i)]

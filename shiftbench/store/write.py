@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import accumulate
 from typing import Any
@@ -21,6 +18,7 @@ from shiftbench.hashing import table_hash
 from shiftbench.schema import Checks, Feature, Image, ListOf, Shard, arrow_schema
 from shiftbench.store.check import check_image, content_hash
 from shiftbench.store.location import Location
+from shiftbench.store.sink import HashingSink, hasher
 
 __all__ = [
     "ShardReport",
@@ -36,6 +34,10 @@ __all__ = [
 
 GROUP_ROWS = 100
 GROUP_BYTES = 32 * 2**20
+TABLE_ROWS = 100_000
+MAX_CONTENT = 2**31 - 1
+
+Contents = Mapping[str, Sequence[Any]]
 
 
 class ShardReport(msgspec.Struct, frozen=True):
@@ -111,18 +113,22 @@ def write_shard(
     rows = 0
     # Where nothing is checked, hashing is most of the work and is shared out; elsewhere a thread
     # for it would only take turns with the other workers.
-    with _hashed(out, shard.path, beside=False) as sink:
+    beside = checks.level == "off" and shard.identity == "bytes"
+    with out.create(shard.path) as file, hasher(beside=beside) as executor:
+        sink = HashingSink(file, executor)
         with _writer(pa.PythonFile(sink, mode="w"), features) as writer:
             for group, contents in _groups(shard, read, checks, rejected):
-                rows += len(group)
-                digests += row_digests(group, contents, shard.identity)
+                hashed = executor.submit(row_digests, group, contents, shard.identity)
                 writer.write_batch(_record_batch(group, contents, features, writer.schema))
+                digests += hashed.result()
+                rows += len(group)
+        sha256 = sink.hexdigest()
     return ShardReport(
         key=shard_key(shard, checks),
         path=shard.path,
         rows=rows,
         size=sink.size,
-        sha256=sink.hexdigest(),
+        sha256=sha256,
         row_digests=bytes(digests),
         rejected=rejected,
     )
@@ -133,7 +139,7 @@ def write_table(table: pa.Table, features: Mapping[str, Feature], out: Location,
     schema = arrow_schema(features)
     with out.create(path) as sink, _writer(sink, features) as writer:
         if len(table):  # a reader takes its batch size from the first row group: never 0
-            writer.write_table(table.cast(schema), row_group_size=100_000)
+            writer.write_table(table.cast(schema), row_group_size=TABLE_ROWS)
 
 
 def split_digest(row_digests: Iterable[bytes]) -> str:
@@ -179,62 +185,6 @@ def _leaves(features: Mapping[str, Feature]) -> Iterator[tuple[str, bool]]:
             yield name + tail, True
 
 
-class _HashingSink:
-    """A file that is hashed as it is written, while its bytes are still in the processor's cache.
-
-    With a pool the hash runs beside the writing, at most `BEHIND` pieces late.
-    """
-
-    BEHIND = 4
-
-    def __init__(self, file: Any, pool: ThreadPoolExecutor | None) -> None:
-        self._file = file
-        self._pool = pool
-        self._digest = hashlib.sha256()
-        self._late: deque[Future[None]] = deque()
-        self.size = 0
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        """Write and hash some bytes."""
-        self.size += len(data)
-        if self._pool is None:
-            self._digest.update(data)
-        else:
-            self._late.append(self._pool.submit(self._digest.update, data))
-            if len(self._late) > self.BEHIND:
-                self._late.popleft().result()
-        self._file.write(data)
-        return len(data)
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self.size
-
-    def flush(self) -> None:
-        """Nothing: the file is flushed when it is closed."""
-
-    def close(self) -> None:
-        """The file is closed by who opened it."""
-        self.closed = True
-
-    def hexdigest(self) -> str:
-        """sha256 (hex) of all that was written."""
-        while self._late:
-            self._late.popleft().result()
-        return self._digest.hexdigest()
-
-
-@contextmanager
-def _hashed(out: Location, path: str, *, beside: bool) -> Iterator[_HashingSink]:
-    with out.create(path) as file:
-        if not beside:
-            yield _HashingSink(file, None)
-            return
-        with ThreadPoolExecutor(1) as pool:
-            yield _HashingSink(file, pool)
-
-
 def _writer(sink: Any, features: Mapping[str, Feature]) -> pq.ParquetWriter:
     return pq.ParquetWriter(sink, arrow_schema(features), **parquet_options(features))
 
@@ -244,39 +194,42 @@ def _groups(
     read: Callable[[str], Mapping[str, Any]] | None,
     checks: Checks,
     rejected: list[tuple[str, str]],
-) -> Iterator[tuple[pa.Table, dict[str, list[Any]]]]:
-    """Row groups: the rows that were accepted and the content of each."""
+) -> Iterator[tuple[pa.Table, Contents]]:
+    """Row groups of bounded size: the rows that were accepted and the content of each."""
     if read is None:
-        for start in range(0, len(shard.rows), 100_000):
-            yield shard.rows.slice(start, 100_000), {}
+        for start in range(0, len(shard.rows), TABLE_ROWS):
+            yield shard.rows.slice(start, TABLE_ROWS), {}
         return
-    images = {n for n, f in shard.features if n in shard.content and isinstance(f, Image)}
-    ids = shard.rows["example_id"].to_pylist()
-    locators = shard.rows["locator"].to_pylist()
+    images = [n for n, f in shard.features if n in shard.content and isinstance(f, Image)]
     taken: list[int] = []
-    contents: dict[str, list[Any]] = {name: [] for name in shard.content}
+    values: list[Mapping[str, Any]] = []
     held = 0
-    for i, locator in enumerate(locators):
+    for i, locator in enumerate(shard.rows["locator"].to_pylist()):
         try:
             content = read(locator)
             for name in images:
                 check_image(content[name], checks)
+            size = sum(len(v) for v in content.values() if isinstance(v, bytes | str))
+            if size > MAX_CONTENT:
+                raise ContentError(f"{size} bytes, above the limit of {MAX_CONTENT} bytes")
         except ContentError as error:
-            rejected.append((ids[i], str(error)))
+            rejected.append((shard.rows["example_id"][i].as_py(), str(error)))
             continue
+        if taken and (len(taken) == GROUP_ROWS or held + size > GROUP_BYTES):
+            yield shard.rows.take(taken), _columns(shard, values)
+            taken, values, held = [], [], 0
         taken.append(i)
-        for name in shard.content:
-            contents[name].append(content[name])
-            if name in images:
-                held += len(content[name])
-        if len(taken) == GROUP_ROWS or held >= GROUP_BYTES:
-            yield shard.rows.take(taken), contents
-            taken, contents, held = [], {name: [] for name in shard.content}, 0
+        values.append(content)
+        held += size
     if taken:
-        yield shard.rows.take(taken), contents
+        yield shard.rows.take(taken), _columns(shard, values)
 
 
-def row_digests(group: pa.Table, contents: Mapping[str, list[Any]], identity: str) -> bytes:
+def _columns(shard: Shard, values: Sequence[Mapping[str, Any]]) -> Contents:
+    return {name: [v[name] for v in values] for name in shard.content}
+
+
+def row_digests(group: pa.Table, contents: Contents, identity: str) -> bytes:
     """The digests of some rows, one after the other; `contents` holds each content column."""
     n = len(group)
     hashes = [[_identity(v, identity).hex() for v in values] for values in contents.values()]
@@ -299,7 +252,7 @@ def _identity(value: Any, identity: str) -> bytes:
 
 def _record_batch(
     group: pa.Table,
-    contents: dict[str, list[Any]],
+    contents: Contents,
     features: Mapping[str, Feature],
     schema: pa.Schema,
 ) -> pa.RecordBatch:
@@ -325,8 +278,6 @@ def _record_batch(
 def _binary(values: Sequence[bytes]) -> pa.BinaryArray:
     """The values as one Arrow array, copied once."""
     ends = np.fromiter(accumulate(map(len, values), initial=0), np.int64, len(values) + 1)
-    if ends[-1] > np.iinfo(np.int32).max:
-        raise ContentError("more than 2 GB in one row group")
     offsets = pa.py_buffer(ends.astype(np.int32))
     data = pa.py_buffer(b"".join(values))
     return pa.BinaryArray.from_buffers(pa.binary(), len(values), [None, offsets, data])

@@ -81,7 +81,7 @@ def test_all_below_min_size_says_the_largest():
 
 
 def test_an_unknown_class_gets_near_names():
-    with pytest.raises(ConfigurationError, match="'catt'.*did you mean 'cat'"):
+    with pytest.raises(ConfigurationError, match=r"'catt'.*did you mean 'cat'"):
         plan(ROOM, classes=["catt"])
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shiftbench.builders.metashift.words import explain, explain_union, plural
 
+from shiftbench.builders.metashift.words import explain, explain_union, plural
 from shiftbench.errors import ConfigurationError
 
 
