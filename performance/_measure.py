@@ -18,15 +18,21 @@ from PIL import Image
 Times = dict[str, list[float]]
 
 
-def interleaved(contenders: Mapping[str, Callable[[], object]], rounds: int) -> Times:
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    before: Callable[[], object] = lambda: None,
+) -> Times:
     """Wall seconds of each contender in each round, all of them in every round.
 
-    The order turns from round to round, so that nobody always runs in another's wake.
+    The order turns from round to round, so that nobody always runs in another's wake; `before` is
+    called before each, outside the time.
     """
     times: Times = {name: [] for name in contenders}
     names = list(contenders)
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            before()
             gc.collect()
             start = time.perf_counter()
             contenders[name]()
@@ -88,9 +94,7 @@ def jpegs(n: int, seed: int, size: int = 256, quality: int = 88) -> list[bytes]:
             picture[inside] = 0.4 * picture[inside] + 0.6 * rng.uniform(0, 255, 3)
         picture += rng.normal(0, 9, (size, size, 1))
         buffer = io.BytesIO()
-        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(
-            buffer, "JPEG", quality=quality
-        )
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
         made.append(buffer.getvalue())
     return made
 

@@ -114,7 +114,13 @@ class Benchmark:
             )
         import datasets
 
-        where = self.url.removeprefix("hf://datasets/").removeprefix("file://")
+        local = self._folder.local
+        if local is None and not self.url.startswith("hf://"):
+            files = {n: [self._folder.path(f) for f in s.files] for n, s in entry.splits.items()}
+            return datasets.load_dataset(
+                "parquet", data_files=files, split=split, streaming=streaming
+            )
+        where = self.url.removeprefix("hf://datasets/") if local is None else str(local)
         return datasets.load_dataset(where, config, split=split, streaming=streaming)
 
     def table(self, name: str) -> pa.Table:

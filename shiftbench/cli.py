@@ -23,6 +23,7 @@ app = App(
     help="Build, load and grade benchmarks whose distribution shift is known.\n\n"
     "Every command takes --help, and --debug for a traceback.",
     help_format="markdown",
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -344,7 +345,13 @@ def demo(*, out: str = "shiftbench-demo", n_jobs: int = -1) -> None:
 
 
 def _call(command: Callable[..., None], words: list[str], name: str) -> None:
-    sub = App(name=name, help_format="markdown", version_flags=[], result_action="return_value")
+    sub = App(
+        name=name,
+        help_format="markdown",
+        version_flags=[],
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
     sub.default(command)
     sub(words, exit_on_error=False, print_error=False)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -58,18 +61,35 @@ def run(
         try:
             yield from results
         except Exception as error:
-            if type(error).__name__ in (
-                "TerminatedWorkerError",
-                "KilledWorker",
-                "BrokenProcessPool",
-            ):
-                raise ShiftbenchError(
-                    "a worker process was killed (out of memory?); run the same command to go on "
-                    "with fewer workers, or use a Dask cluster, which survives a lost worker"
-                ) from error
-            raise
+            said = _LOST.get(type(error).__name__)
+            if said is None or isinstance(error, ShiftbenchError):
+                raise
+            raise ShiftbenchError(f"{said}; what is written stays") from error
         finally:
             results.close()
+
+
+_KILLED = (
+    "a worker process was killed (out of memory?); run the same command to go on, with fewer "
+    "workers, or on a Dask cluster, which survives a lost worker"
+)
+_GONE = (
+    "the connection to the Dask scheduler was lost; see that it runs, and run the same command to "
+    "go on"
+)
+# By name, since these come from libraries that are not imported where they are not used.
+_LOST = {
+    "TerminatedWorkerError": _KILLED,
+    "BrokenProcessPool": _KILLED,
+    "KilledWorker": "several workers of the Dask cluster died on the same file (out of memory?); "
+    "give them more memory and run the same command to go on",
+    "FutureCancelledError": _GONE,
+    "FuturesCancelledError": _GONE,
+    "CancelledError": _GONE,
+    "CommClosedError": _GONE,
+    "ModuleNotFoundError": "a worker lacks a module that this process has; install the same "
+    "packages where the workers run",
+}
 
 
 @contextmanager
@@ -77,16 +97,42 @@ def _backend(scheduler: str | None, n_jobs: int | None) -> Iterator[None]:
     if scheduler is None:
         yield
         return
+    if not re.fullmatch(r"[a-z]+://.+", scheduler):
+        raise ConfigurationError(
+            f"the scheduler is {scheduler!r}; an address is needed, e.g. tcp://host:8786"
+        )
     try:
         from distributed import Client
     except ImportError:
         raise MissingExtraError("distributed", "dask") from None
+    with _quiet("distributed.client"):
+        try:
+            client: Any = Client(scheduler, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ShiftbenchError(
+                f"no Dask scheduler answers at {scheduler!r} ({error}); start one with "
+                "`dask scheduler` and name it as tcp://host:port"
+            ) from error
+        with client, joblib.parallel_config("dask", client=client, n_jobs=n_jobs or -1):
+            if not client.scheduler_info(n_workers=1)["workers"]:
+                warnings.warn(
+                    f"the Dask scheduler at {scheduler} has no workers yet; the build waits for "
+                    f"one, e.g. `dask worker {scheduler}`",
+                    stacklevel=1,
+                )
+            yield
+
+
+_PATIENCE = 10  # seconds
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the log lines with which a library accompanies the errors that it raises."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.CRITICAL)
     try:
-        client: Any = Client(scheduler, timeout="20s", set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ShiftbenchError(
-            f"no Dask scheduler answers at {scheduler!r} ({error}); start one with "
-            "`dask scheduler` and name it as tcp://host:port"
-        ) from error
-    with client, joblib.parallel_config("dask", client=client, n_jobs=n_jobs or -1):
         yield
+    finally:
+        log.setLevel(before)

@@ -17,7 +17,7 @@ from shiftbench.schema import (
     Value,
 )
 
-from .index import Index, Rows
+from .index import Index, Rows, distinct
 from .tasks import subject_of
 from .words import explain, explain_union
 
@@ -98,7 +98,7 @@ def images_config(
 ) -> ConfigPlan:
     """Every image of any subset or task, once, with its classes and its subsets."""
     in_tasks = [s.index for t in tasks for s in t.splits]
-    every = np.unique(np.concatenate([*rows, *in_tasks, np.empty(0, np.int64)]))
+    every = distinct(np.concatenate([*rows, *in_tasks, np.empty(0, np.int64)]))
     order = sorted(range(len(names)), key=names.__getitem__)
     at = np.searchsorted(every, np.concatenate([rows[i] for i in order] or [every[:0]]))
     which = np.repeat(np.arange(len(order)), [len(rows[i]) for i in order])
@@ -110,7 +110,7 @@ def images_config(
 
     number = {name: i for i, name in enumerate(classes)}
     code = np.array([number[subjects[i]] for i in order] or [0], np.int64)
-    held = np.unique(at * max(len(classes), 1) + code[which]) if len(at) else at
+    held = distinct(at * max(len(classes), 1) + code[which]) if len(at) else at
     for task in tasks:
         label = task.features["label"]
         assert isinstance(label, ClassLabel)

@@ -121,7 +121,7 @@ class Folder:
         """The full path of a file, by its name relative to the root."""
         if is_url(self.root):
             return posixpath.join(self.root, name)
-        return str(Path(self.root, name))
+        return os.path.join(self.root, name)  # noqa: PTH118 (Path takes ten times as long)
 
     def others(self, names: Iterable[str]) -> int:
         """How many image files here are none of `names`."""
@@ -196,7 +196,9 @@ class FileReader:
                 with fsspec.open(locator, "rb") as stream:
                     data: bytes = stream.read()
             else:
-                data = Path(locator).read_bytes()
+                # Half the time of Path.read_bytes, of which a build does as many as images.
+                with open(locator, "rb", buffering=0) as file:  # noqa: PTH123
+                    data = file.read()
         except OSError as e:
             raise ContentError(f"{locator}: the image cannot be read: {e.strerror or e}") from e
         if not data:

@@ -68,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True):
     digest : str
         Of the benchmark: the hash of its configs', measured tables left out.
     sha256 : str
-        Of the manifest itself with this field empty.
+        Of the bytes of shift.json as they are with this field empty.
     """
 
     format: str
@@ -103,8 +103,10 @@ def benchmark_digest(configs: Mapping[str, ConfigEntry]) -> str:
 
 def sealed(manifest: Manifest) -> bytes:
     """The manifest as it is written, its own hash filled in."""
-    with_hash = msgspec.structs.replace(manifest, sha256=_own_hash(manifest))
-    return msgspec.json.format(msgspec.json.encode(with_hash), indent=1) + b"\n"
+    empty = msgspec.structs.replace(manifest, sha256="")
+    data = msgspec.json.format(msgspec.json.encode(empty), indent=1) + b"\n"
+    before, _, after = data.rpartition(b'""')  # the field is the last
+    return before + b'"' + _own_hash(data) + b'"' + after
 
 
 def read_manifest(folder: Location) -> Manifest:
@@ -123,6 +125,8 @@ def read_manifest(folder: Location) -> Manifest:
             f"{folder.url!r} is no benchmark directory: it holds no {MANIFEST}; a build that was "
             "stopped leaves none, the same command goes on with it"
         ) from None
+    except OSError as error:
+        raise IntegrityError(f"{where} cannot be read: {error.strerror or error}") from error
     try:
         found = msgspec.json.decode(data, type=dict[str, Any])
         version = found.get("format")
@@ -131,15 +135,16 @@ def read_manifest(folder: Location) -> Manifest:
                 f"{where} has the format {version!r}; this version of shiftbench reads {FORMAT!r}"
             )
         manifest = msgspec.convert(found, Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(f"{where} cannot be read: {error}") from None
-    if manifest.sha256 != _own_hash(manifest):
+    own = manifest.sha256.encode()
+    if not own or own != _own_hash(data.replace(own, b"")):
         raise IntegrityError(f"{where} was changed after it was written: its own hash is not right")
     return manifest
 
 
-def _own_hash(manifest: Manifest) -> str:
-    return _sha256(msgspec.structs.replace(manifest, sha256=""))
+def _own_hash(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 def _sha256(value: Any) -> str:

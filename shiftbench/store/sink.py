@@ -12,6 +12,7 @@ __all__ = ["HashingSink", "hasher"]
 
 T = TypeVar("T")
 
+PIECE = 256 * 2**10
 BEHIND = 8 * 2**20
 
 
@@ -40,7 +41,7 @@ class HashingSink:
     file : file object
         Where the bytes go.
     executor : Executor
-        Of a single thread, since the order counts. At most 8 MB are held for it.
+        Of a single thread, since the order counts. At most about 8 MB are held for it.
 
     Examples
     --------
@@ -56,6 +57,8 @@ class HashingSink:
         self._file = file
         self._executor = executor
         self._digest = hashlib.sha256()
+        self._fresh: list[bytes] = []
+        self._n_fresh = 0
         self._waiting: deque[tuple[int, Future[None]]] = deque()
         self._behind = 0
         self.size = 0
@@ -63,11 +66,13 @@ class HashingSink:
 
     def write(self, data: bytes) -> int:
         """Write and hash some bytes."""
-        self._waiting.append((len(data), self._executor.submit(self._digest.update, data)))
-        self._behind += len(data)
         self._file.write(data)
         self.size += len(data)
-        self._catch_up(BEHIND)
+        self._fresh.append(data)
+        self._n_fresh += len(data)
+        if self._n_fresh >= PIECE:  # most writes are headers of a few bytes
+            self._hash_fresh()
+            self._catch_up(BEHIND)
         return len(data)
 
     def tell(self) -> int:
@@ -83,11 +88,23 @@ class HashingSink:
 
     def hexdigest(self) -> str:
         """sha256 (hex) of all that was written."""
+        self._hash_fresh()
         self._catch_up(0)
         return self._digest.hexdigest()
+
+    def _hash_fresh(self) -> None:
+        done = self._executor.submit(_update, self._digest, self._fresh)
+        self._waiting.append((self._n_fresh, done))
+        self._behind += self._n_fresh
+        self._fresh, self._n_fresh = [], 0
 
     def _catch_up(self, allowed: int) -> None:
         while self._behind > allowed:
             size, hashed = self._waiting.popleft()
             hashed.result()
             self._behind -= size
+
+
+def _update(digest: Any, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        digest.update(piece)

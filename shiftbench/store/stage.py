@@ -20,7 +20,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -231,12 +231,18 @@ def open_stage(out: Location, plan_hash: str, *, overwrite: bool) -> Iterator[St
             scratch.mkdir()
             work = folder / _BENCHMARK
             work.mkdir(exist_ok=True)
-            yield Stage(
-                out=Location(str(target)),
-                work=Location(str(work), str(scratch)),
-                notes=Location(str(folder)),
-                overwrite=overwrite,
-            )
+            try:
+                yield Stage(
+                    out=Location(str(target)),
+                    work=Location(str(work), str(scratch)),
+                    notes=Location(str(folder)),
+                    overwrite=overwrite,
+                )
+            except BaseException:
+                shutil.rmtree(scratch, ignore_errors=True)  # workers left behind stop at this
+                with suppress(OSError):  # where nothing was written, nothing is left
+                    work.rmdir()
+                raise
 
 
 def _remote_stage(out: Location, plan_hash: str) -> Stage:
