@@ -54,7 +54,9 @@ def rounded(times: Times) -> dict[str, list[float]]:
 def temporary_folder(where: str | None) -> Iterator[Path]:
     """A folder that is gone afterwards, and no `datasets` cache outside it."""
     folder = Path(tempfile.mkdtemp(prefix="shiftbench-performance-", dir=where))
-    os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hf"))
+    os.environ.update(
+        HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hf"), HF_DATASETS_DISABLE_PROGRESS_BARS="1"
+    )
     try:
         yield folder
     finally:

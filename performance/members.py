@@ -108,9 +108,17 @@ class Large:
                 "subset": pa.ListArray.from_arrays(ends, names.take(pa.array(which[by_row]))),
             }
         )
-        nothing = [pa.nulls(len(order), f.type) for f in SUBSETS]
-        columns = [names, *nothing[1:]]
-        columns[SUBSETS.get_field_index("size")] = pa.array(sizes[order], pa.int64())
+        listed = {
+            "subset": names,
+            "class": [subsets.classes[i] for i in order],
+            "size": sizes[order],
+            "kind": ["object"] * len(order),
+            "community": [0] * len(order),
+        }
+        table = pa.Table.from_arrays(
+            [pa.array(listed.get(f.name, [None] * len(order)), f.type) for f in SUBSETS],
+            schema=SUBSETS,
+        )
         images = ConfigPlan(
             name="images",
             features={"label": ClassLabel(("thing",)), "subset": ListOf(Value("string"))},
@@ -124,10 +132,7 @@ class Large:
             seed=seed,
             metadata=metadata,
             configs=(images,),
-            tables={
-                "subsets": pa.Table.from_arrays(columns, schema=SUBSETS),
-                "membership": membership,
-            },
+            tables={"subsets": table, "membership": membership},
         )
 
     def recipe(self) -> dict[str, Any]:

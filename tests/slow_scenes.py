@@ -70,5 +70,5 @@ if __name__ == "__main__":
     from shiftbench import registry
     from shiftbench.cli import main
 
-    registry.SOURCES["slow_scenes"] = "slow_scenes:SlowScenes"  # type: ignore[index]
+    registry.SOURCES["slow_scenes"] = "tests.slow_scenes:SlowScenes"  # type: ignore[index]
     main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What the tests of stopped builds share: the command line as a process, and looks at its output."""
+"""What the tests of stopped builds share: the command line as a process, looks at its output."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-SLOW = (sys.executable, str(HERE / "slow_scenes.py"))
+ROOT = Path(__file__).resolve().parent.parent
+SLOW = (sys.executable, "-m", "tests.slow_scenes")
 BUILD = (
     *("build", "metashift", "--source", "slow_scenes", "--n-scenes", "96"),
     *("--min-size", "3", "--min-subsets", "2", "--classes", "cat", "dog"),
@@ -23,11 +23,11 @@ BUILD = (
 
 
 def environment(**more: str) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "default", **more}
 
 
-def slow_build(out: Path | str, *more: str, env: Mapping[str, str] = {}, **options: Any) -> Any:  # noqa: B006
+def slow_build(out: Path | str, *more: str, env: Mapping[str, str] = {}, **options: Any) -> Any:
     """The build to its end: what `subprocess.run` gives."""
     return subprocess.run(
         [*SLOW, *BUILD, "--out", str(out), *more],
@@ -41,7 +41,9 @@ def slow_build(out: Path | str, *more: str, env: Mapping[str, str] = {}, **optio
 
 @contextmanager
 def started(
-    out: Path | str, *more: str, env: Mapping[str, str] = {}  # noqa: B006
+    out: Path | str,
+    *more: str,
+    env: Mapping[str, str] = {},
 ) -> Iterator[subprocess.Popen[str]]:
     """The build on its way, in a process group of its own, all of which is gone afterwards."""
     process = subprocess.Popen(

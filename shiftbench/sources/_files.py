@@ -200,9 +200,10 @@ class FileReader:
                 with open(locator, "rb", buffering=0) as file:  # noqa: PTH123
                     data = file.read()
         except OSError as e:
-            raise ContentError(f"{locator}: the image cannot be read: {e.strerror or e}") from e
+            # Without the path: the reason stands in the benchmark.
+            raise ContentError(f"cannot be read: {e.strerror or type(e).__name__}") from e
         if not data:
-            raise ContentError(f"{locator}: the image file is empty")
+            raise ContentError("the file is empty")
         return {self.column: data}
 
 

@@ -152,7 +152,7 @@ def check_output(out: Location, *, overwrite: bool) -> None:
 
 
 def _check_local(out: Location, target: Path, overwrite: bool) -> None:
-    if target.is_mount():
+    if target.resolve().is_mount():
         raise StorageError(
             f"{out.url!r} is where a volume is mounted, and a benchmark is put in its place by "
             f"renaming; name a folder inside it, e.g. {str(target / 'benchmark')!r}"
