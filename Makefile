@@ -35,7 +35,7 @@ test-slow: environment  ## the minutes-long tests
 	.venv/bin/python -m pytest -m slow
 
 test-minimum: environment-minimum  ## the core tests on the oldest dependencies allowed
-	SHIFTBENCH_MINIMUM=1 .venv-minimum/bin/python -m pytest -m "not slow and not extra"
+	SHIFTBENCH_MINIMUM=1 .venv-minimum/bin/python -m pytest -m "not slow"
 
 lint: environment  ## style, types and floors
 	.venv/bin/ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +14,6 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from shiftbench import engine
 from shiftbench.benchmark import Benchmark
@@ -23,6 +21,7 @@ from shiftbench.errors import ConfigurationError, MissingExtraError, ShiftbenchE
 from shiftbench.hashing import table_hash
 from shiftbench.measure import measure_balance
 from shiftbench.plan import ConfigPlan, Plan
+from shiftbench.progress import bar, shown, step
 from shiftbench.registry import SOURCES
 from shiftbench.schema import (
     FORMAT,
@@ -155,16 +154,20 @@ def build(
     if checks not in LEVELS:
         raise ConfigurationError(f"checks is {checks!r}; allowed: {', '.join(LEVELS)}")
     settings = Checks(checks, max_pixels, tuple(modes))
-    show = sys.stderr.isatty() if progress is None else progress
+    show = shown(progress)
     target = Location(str(out))
     check_output(target, overwrite=overwrite)
-    metadata = builder.source.scan()
-    plan = builder.plan(metadata, seed, frozenset())
+    with step("reading annotations", show=show):
+        metadata = builder.source.scan()
+    with step("planning", show=show):
+        plan = builder.plan(metadata, seed, frozenset())
     with open_stage(target, plan.hash, overwrite=overwrite) as stage, writing(stage.work.url):
         run = partial(engine.run, n_jobs=n_jobs, scheduler=scheduler)
         plan, reports, found = _materialise(builder, plan, stage, settings, max_rejected, run, show)
         made = _Made(builder, plan, reports, found)
-        stage.seal(_finish(made, stage))
+        with step("measuring", show=show):
+            manifest = _finish(made, stage)
+        stage.seal(manifest)
     return Benchmark(str(out))
 
 
@@ -224,17 +227,17 @@ def _write(
     shards: Sequence[Shard], source: Source, stage: Stage, checks: Checks, run: Run, show: bool
 ) -> Generator[ShardReport, None, None]:
     todo = []
-    with tqdm(total=len(shards), unit="file", desc="writing", disable=not show) as bar:
+    with bar("writing", len(shards), "file", show=show) as counted:
         for shard in shards:
             kept = stage.report(shard.path, shard_key(shard, checks))
             if kept is None:
                 todo.append((shard, source.reader, stage.work, checks))
             else:
-                bar.update()
+                counted.update()
                 yield kept
         for report in run(write_shard, todo):
             stage.keep(report)
-            bar.update()
+            counted.update()
             yield report
 
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 from shiftbench.schema import Metadata
 from shiftbench.sources.scenes import SceneReader, Scenes
 
-BYTES = 4 * 2**20  # what each picture is said to have: 8 or 16 of them make a file
+BYTES = 8 * 2**20  # what each picture is said to have, so that four of them make a file
 
 
 @dataclass(frozen=True)

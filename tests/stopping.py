@@ -14,12 +14,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import shiftbench as sb
+from tests.slow_scenes import SlowScenes
+
 ROOT = Path(__file__).resolve().parent.parent
 SLOW = (sys.executable, "-m", "tests.slow_scenes")
 BUILD = (
-    *("build", "metashift", "--source", "slow_scenes", "--n-scenes", "96"),
-    *("--min-size", "3", "--min-subsets", "2", "--classes", "cat", "dog"),
+    *("build", "metashift", "--source", "slow_scenes", "--contexts", "general"),
+    *("--min-subsets", "2", "--classes", "cat", "dog"),
 )
+
+
+def command(out: Path | str, *more: str) -> list[str]:
+    size = () if "--min-size" in more else ("--min-size", "5")
+    return [*SLOW, *BUILD, "--out", str(out), *size, *more]
+
+
+def slow_builder(**more: Any) -> Any:
+    """What `command` builds: few subsets, since drawing many takes the most time."""
+    options: dict[str, Any] = {
+        "classes": ("cat", "dog"),
+        "contexts": ("general",),
+        "min_size": 5,
+        "min_subsets": 2,
+    }
+    return sb.builders.MetaShift(SlowScenes(), **{**options, **more})
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -30,7 +49,7 @@ def environment(**more: str) -> dict[str, str]:
 def slow_build(out: Path | str, *more: str, env: Mapping[str, str] = {}, **options: Any) -> Any:
     """The build to its end: what `subprocess.run` gives."""
     return subprocess.run(
-        [*SLOW, *BUILD, "--out", str(out), *more],
+        command(out, *more),
         env=environment(**env),
         capture_output=True,
         text=True,
@@ -47,7 +66,7 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """The build on its way, in a process group of its own, all of which is gone afterwards."""
     process = subprocess.Popen(
-        [*SLOW, *BUILD, "--out", str(out), *more],
+        command(out, *more),
         env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -21,18 +21,13 @@ from shiftbench.errors import ConfigurationError, ShiftbenchError, StorageError
 from shiftbench.store.lock import held
 from tests.photographs import builder, photographs, shuffle
 from tests.slow_scenes import SlowScenes
-from tests.stopping import beside, contents, digest
+from tests.stopping import beside, contents, digest, slow_builder
 
 TASK = sb.builders.DomainGeneralization(
     "cat or dog",
     train={"cat(sofa)": ("sofa",), "dog(sofa)": ("sofa",)},
     test={"car": {"cat(car)": ("car",), "dog(car)": ("car",)}},
 )
-
-
-def scenes(**more: Any) -> Any:
-    options: dict[str, Any] = {"classes": ("cat", "dog"), "min_size": 3, "min_subsets": 2}
-    return sb.builders.MetaShift(SlowScenes(), **{**options, **more})
 
 
 @pytest.fixture
@@ -52,9 +47,9 @@ class TestSame:
 
     def test_with_one_worker_or_two(self, tmp_path: Path) -> None:
         one, two = tmp_path / "one", tmp_path / "two"
-        options: dict[str, Any] = {"tasks": ("cat_dog_1",), "fit": True}
-        first = sb.build(scenes(**options), one, n_jobs=1)
-        second = sb.build(scenes(**options), two, n_jobs=2)
+        options: dict[str, Any] = {"tasks": (TASK,), "contexts": ("general", "objects")}
+        first = sb.build(slow_builder(**options), one, n_jobs=1)
+        second = sb.build(slow_builder(**options), two, n_jobs=2)
         assert first.digest == second.digest
         assert len(first.manifest.configs["images"].splits["train"].files) > 5
         assert contents(one) == contents(two)
@@ -449,13 +444,15 @@ class TestUrl:
 
     def test_a_stopped_build_goes_on(self, memory: Any) -> None:
         with pytest.raises(Stopped):
-            sb.build(replace(scenes(), source=Stopping(SlowScenes(), 40)), "memory://bucket/out")
-        first = memory.modified("/bucket/out/data/images/train-00000-of-00011.parquet")
+            sb.build(
+                replace(slow_builder(), source=Stopping(SlowScenes(), 40)), "memory://bucket/out"
+            )
+        first = memory.modified("/bucket/out/data/images/train-00000-of-00013.parquet")
         with pytest.raises(StorageError, match="stopped on the way"):
-            sb.build(scenes(min_size=4), "memory://bucket/out")
-        bench = sb.build(scenes(), "memory://bucket/out")
+            sb.build(slow_builder(min_size=8), "memory://bucket/out")
+        bench = sb.build(slow_builder(), "memory://bucket/out")
         bench.verify()
-        assert memory.modified("/bucket/out/data/images/train-00000-of-00011.parquet") == first
+        assert memory.modified("/bucket/out/data/images/train-00000-of-00013.parquet") == first
         assert memory.find("/bucket/out/.partial") == []
 
     def test_processes_that_do_not_share_it_are_found_out(self, folder: Path) -> None:

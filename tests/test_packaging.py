@@ -183,6 +183,15 @@ def test_extras_have_lower_bounds(environment: ModuleType) -> None:
             assert len(environment.lower_bounds(requirements)) == len(requirements)
 
 
+@pytest.mark.skipif("CI" not in os.environ, reason="elsewhere one may do without the extras")
+@pytest.mark.skipif("SHIFTBENCH_MINIMUM" in os.environ, reason="installed without extras")
+def test_extras_are_installed_so_that_no_test_of_theirs_is_skipped(environment: ModuleType) -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    for extra in sorted(set(extras) - {"all"}):
+        for name in environment.lower_bounds(extras[extra]):
+            importlib.metadata.version(name)
+
+
 def test_all_names_every_extra_but_dev() -> None:
     extras = PYPROJECT["project"]["optional-dependencies"]
     (named,) = extras["all"]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from shiftbench.distances.columns import Variable, auditable, codes_of, variables
 from shiftbench.distances.relabel import (
@@ -129,7 +128,9 @@ def _verdict(
 
 
 def _rank_auc(values: NDArray[np.float64], is_source: NDArray[np.bool_]) -> float:
-    ranks = rankdata(values)
+    # Average ranks by hand: scipy.stats would cost every build half a second and 50 MB to import.
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[which]
     n1, n0 = int((~is_source).sum()), int(is_source.sum())
     area = (ranks[~is_source].sum() - n1 * (n1 + 1) / 2) / (n1 * n0)
     return float(max(area, 1 - area))

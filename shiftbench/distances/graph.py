@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import pdist, squareform
 
 from shiftbench.errors import ConfigurationError
 
@@ -58,6 +57,8 @@ class SpectralLayout:
             return np.where(np.eye(n, dtype=bool), 0.0, np.nan)
         if n < 2:
             return np.zeros((n, n))
+        from scipy.spatial.distance import pdist, squareform
+
         return np.asarray(squareform(pdist(self.coordinates)), dtype=np.float64)
 
 

@@ -110,7 +110,9 @@ class Location:
     def open(self, name: str) -> Iterator[Any]:
         """A seekable file object for reading."""
         if self.local is not None:
-            with (self.local / name).open("rb") as file:
+            # Arrow's own file: its threads may let go of a Python file after the interpreter has
+            # ended, and that aborts the process.
+            with pa.OSFile(str(self.local / name)) as file:
                 yield file
             return
         fs, root = self._remote()

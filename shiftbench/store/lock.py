@@ -29,12 +29,13 @@ def held(folder: Path) -> Iterator[None]:
     """
     file = _acquire(folder)
     try:
-        yield
+        try:
+            yield
+        except BaseException:
+            if not any(path.name != _LOCK for path in folder.iterdir()):
+                _remove(folder, file)
+            raise
         _remove(folder, file)
-    except BaseException:
-        if set(os.listdir(folder)) <= {_LOCK}:  # noqa: PTH208 (names only)
-            _remove(folder, file)
-        raise
     finally:
         with suppress(OSError):  # closed by _remove
             os.close(file)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shiftbench.errors import IntegrityError, near_names
 from shiftbench.hashing import table_hash
+from shiftbench.progress import bar, shown
 from shiftbench.store.location import Location
 from shiftbench.store.manifest import (
     MANIFEST,
@@ -23,7 +25,7 @@ from shiftbench.store.write import label_names, row_digests, size_and_hash, spli
 __all__ = ["verify"]
 
 
-def verify(folder: Location, *, content: bool = True) -> Manifest:
+def verify(folder: Location, *, content: bool = True, progress: bool | None = None) -> Manifest:
     """Check every file against the manifest, and the digests against the content.
 
     Parameters
@@ -32,6 +34,8 @@ def verify(folder: Location, *, content: bool = True) -> Manifest:
     content : bool
         Also compute the digests again from the examples; without it only the files' own hashes
         are compared.
+    progress : bool, optional
+        Show progress; by default when stderr is a terminal.
 
     Raises
     ------
@@ -47,22 +51,32 @@ def verify(folder: Location, *, content: bool = True) -> Manifest:
             f"{folder.path(name)} is not part of the benchmark ({near_names(name, manifest.files)})"
             "; move it elsewhere"
         )
-    for name, entry in sorted(manifest.files.items()):
-        size, sha256 = size_and_hash(folder, name)
-        if (size, sha256) != (entry.bytes, entry.sha256):
-            raise IntegrityError(
-                f"{folder.path(name)} was changed: {size} bytes with sha256 {sha256[:16]}…, "
-                f"the manifest has {entry.bytes} bytes with {entry.sha256[:16]}…"
-            )
-    if content:
-        for name, config in sorted(manifest.configs.items()):
-            _verify_config(folder, manifest, name, config)
+    total = sum(entry.bytes for entry in manifest.files.values())
+    counted = bar("verifying", (1 + content) * total, "B", show=shown(progress))
+    with counted:
+        _verify_files(folder, manifest, counted)
+        if content:
+            for name, config in sorted(manifest.configs.items()):
+                _verify_config(folder, manifest, name, config, counted)
     if benchmark_digest(manifest.configs) != manifest.digest:
         raise IntegrityError(f"{folder.path(MANIFEST)}: the digest is not that of its configs")
     return manifest
 
 
-def _verify_config(folder: Location, manifest: Manifest, name: str, config: ConfigEntry) -> None:
+def _verify_files(folder: Location, manifest: Manifest, counted: Any) -> None:
+    for name, entry in sorted(manifest.files.items()):
+        size, sha256 = size_and_hash(folder, name)
+        counted.update(size)
+        if (size, sha256) != (entry.bytes, entry.sha256):
+            raise IntegrityError(
+                f"{folder.path(name)} was changed: {size} bytes with sha256 {sha256[:16]}…, "
+                f"the manifest has {entry.bytes} bytes with {entry.sha256[:16]}…"
+            )
+
+
+def _verify_config(
+    folder: Location, manifest: Manifest, name: str, config: ConfigEntry, counted: Any
+) -> None:
     digests = {}
     names = {}
     for split, entry in config.splits.items():
@@ -71,6 +85,7 @@ def _verify_config(folder: Location, manifest: Manifest, name: str, config: Conf
             for path in entry.files:
                 with folder.open(path) as file:
                     tables.append(pq.read_table(file))
+                counted.update(manifest.files[path].bytes)
             digests[split] = table_hash(pa.concat_tables(tables))
         else:
             parts: list[bytes] = []
@@ -79,6 +94,7 @@ def _verify_config(folder: Location, manifest: Manifest, name: str, config: Conf
                     parquet = pq.ParquetFile(file)
                     names = label_names(parquet.schema_arrow)
                     parts.extend(_file_digests(parquet, manifest))
+                counted.update(manifest.files[path].bytes)
             digests[split] = split_digest(parts)
         if digests[split] != entry.digest:
             raise IntegrityError(

@@ -17,9 +17,9 @@ from shiftbench.store.location import Location
 from shiftbench.store.manifest import FileEntry, Manifest, read_manifest, sealed
 from shiftbench.store.verify import verify
 from shiftbench.store.write import size_and_hash
-from tests.slow_scenes import SlowScenes
+from tests.stopping import slow_builder
 
-IMAGES = "data/images/train-{:05d}-of-00011.parquet"
+IMAGES = "data/images/train-{:05d}-of-00013.parquet"
 MEMBERSHIP = "data/membership/train-00000-of-00001.parquet"
 BALANCE = "data/balance/train-00000-of-00001.parquet"
 
@@ -27,8 +27,7 @@ BALANCE = "data/balance/train-00000-of-00001.parquet"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "out"
-    builder = sb.builders.MetaShift(SlowScenes(), classes=("cat", "dog"), min_size=3, min_subsets=2)
-    sb.build(builder, out)
+    sb.build(slow_builder(), out)
     return out
 
 
@@ -84,7 +83,7 @@ def turn_into_a_folder(path: Path) -> None:
 @pytest.mark.parametrize("content", [True, False], ids=["content", "files"])
 @pytest.mark.parametrize("damage", [flip, cut, empty, delete, turn_into_a_folder])
 @pytest.mark.parametrize(
-    "name", ["README.md", IMAGES.format(0), IMAGES.format(10), MEMBERSHIP, BALANCE, "shift.json"]
+    "name", ["README.md", IMAGES.format(0), IMAGES.format(12), MEMBERSHIP, BALANCE, "shift.json"]
 )
 def test_damage_is_found_and_named(
     folder: Path, name: str, damage: Callable[[Path], None], content: bool
@@ -104,7 +103,7 @@ def test_every_file_is_looked_at(folder: Path) -> None:
     check(folder)
 
 
-@pytest.mark.parametrize("name", ["extra.txt", "data/images/train-00011.parquet", "data/new/x"])
+@pytest.mark.parametrize("name", ["extra.txt", "data/images/train-00013.parquet", "data/new/x"])
 def test_a_file_too_many_is_named(folder: Path, name: str) -> None:
     path = folder / name
     path.parent.mkdir(exist_ok=True)
@@ -129,7 +128,7 @@ def swap(folder: Path, one: str, other: str) -> None:
 
 def test_swapped_files_are_found(folder: Path) -> None:
     swap(folder, IMAGES.format(3), IMAGES.format(4))
-    with pytest.raises(IntegrityError, match="train-00003-of-00011"):
+    with pytest.raises(IntegrityError, match="train-00003-of-00013"):
         check(folder, content=False)
 
 
@@ -188,7 +187,7 @@ def rename_class(path: Path) -> None:
         *((IMAGES.format(2), change_first_row(c)) for c in ("example_id", "image", "subset")),
         (IMAGES.format(2), drop_first_row),
         (IMAGES.format(2), turn_rows),
-        (IMAGES.format(10), rename_class),
+        (IMAGES.format(12), rename_class),
         (MEMBERSHIP, change_first_row("subset")),
         (MEMBERSHIP, drop_first_row),
         (BALANCE, lambda path: pq.write_table(pq.read_table(path), path)),
