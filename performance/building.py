@@ -22,12 +22,11 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -123,40 +122,10 @@ def bare_decode(paths: list[str]) -> None:
         Image.open(io.BytesIO(Path(path).read_bytes())).load()
 
 
-class Plain(datasets.GeneratorBasedBuilder):
-    """What a user would write with `datasets` alone: the same columns, no check, no hash."""
-
-    def __init__(self, shards: list[Shard], **options: Any) -> None:
-        self.shards = shards
-        super().__init__(**options)
-
-    def _info(self) -> datasets.DatasetInfo:
-        schema = arrow_schema(dict(self.shards[0].features))
-        return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(schema))
-
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        return [datasets.SplitGenerator("train")]
-
-    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        key = 0
-        for shard in self.shards:
-            names = [n for n, _ in shard.features if n != "image"]
-            for row in shard.rows.select([*names, "locator"]).to_pylist():
-                path = row.pop("locator")
-                image = {"bytes": Path(path).read_bytes(), "path": None}
-                yield key, {**row, "image": image}
-                key += 1
-
-
-def generator_build(shards: list[Shard], out: Path) -> None:
-    """`GeneratorBasedBuilder` writing Parquet."""
-    cache = out / "cache"
-    Plain(shards, cache_dir=str(cache)).download_and_prepare(str(out), file_format="parquet")
-
-
 def speed(folder: Path, files: int, rounds: int) -> dict[str, Any]:
     """Ratios, all contenders in turns."""
-    datasets.disable_progress_bars()
+    from _generator import generator_build  # imports datasets, which a build does without
+
     builder = make_files(folder / "source", files)
     plan = builder.plan(builder.source.scan(), seed=0)
     shards = list(plan.shards())

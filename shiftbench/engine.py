@@ -66,7 +66,9 @@ def run(
                 raise
             raise ShiftbenchError(f"{said}; what is written stays") from error
         finally:
-            results.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that work was cancelled is what the error says
+                results.close()
 
 
 _KILLED = (

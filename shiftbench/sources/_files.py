@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -13,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as package_files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import fsspec
@@ -34,6 +35,9 @@ __all__ = [
     "rejected_table",
 ]
 
+# A URL of an unknown protocol, a protocol whose package is missing, a name with a null character.
+OPEN_ERRORS = (OSError, ValueError, ImportError)
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -50,7 +54,16 @@ def is_url(path: str) -> bool:
     return "://" in path or "::" in path
 
 
-def open_error(path: str, what: str, error: OSError) -> SourceError:
+def file_label(path: str) -> str:
+    """What a file is called in the benchmark: its name alone.
+
+    Folders say where a user keeps data, and the query of a URL may hold a token.
+    """
+    text = os.fspath(path)
+    return PurePath(text.partition("?")[0] if is_url(text) else text).name
+
+
+def open_error(path: str, what: str, error: Exception) -> SourceError:
     """What to tell a user whose file or folder cannot be opened."""
     if isinstance(error, FileNotFoundError):
         near = ""
@@ -60,7 +73,8 @@ def open_error(path: str, what: str, error: OSError) -> SourceError:
                 f"; in {parent}: {near_names(Path(path).name, (f.name for f in parent.iterdir()))}"
             )
         return SourceError(f"{path}: there is no such {what}{near}")
-    return SourceError(f"{path}: the {what} cannot be read: {error.strerror or error}")
+    said = getattr(error, "strerror", None) or error
+    return SourceError(f"{path}: the {what} cannot be read: {said}")
 
 
 def _hash_beside(data: bytes) -> Future[str]:
@@ -87,7 +101,7 @@ def read_annotations(path: str) -> tuple[bytes, Future[str]]:
                 data: bytes = stream.read()
         else:
             data = Path(path).read_bytes()
-    except OSError as e:
+    except OPEN_ERRORS as e:
         raise open_error(path, "file", e) from e
     digest = _hash_beside(data)
     if data[:2] == b"\x1f\x8b":
@@ -100,6 +114,9 @@ def read_annotations(path: str) -> tuple[bytes, Future[str]]:
     if not data.strip(b"\xef\xbb\xbf \t\r\n"):
         raise SourceError(f"{path}: the file is empty; annotations were expected")
     return data.removeprefix(b"\xef\xbb\xbf"), digest
+
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,10 @@ def list_folder(root: str, names: Iterable[str]) -> Folder:
     parents = sorted({posixpath.dirname(n) for n in names} | {""})
     found: dict[str, tuple[int, int]] = {}
     if is_url(root):
-        fs, base = fsspec.core.url_to_fs(root)
+        try:
+            fs, base = fsspec.core.url_to_fs(root)
+        except OPEN_ERRORS as e:
+            raise open_error(root, "folder", e) from e
         for parent in parents:
             try:
                 entries = fs.ls(posixpath.join(base, parent) if parent else base, detail=True)
@@ -171,8 +191,9 @@ def list_folder(root: str, names: Iterable[str]) -> Folder:
                         stat = entry.stat()
                         name = posixpath.join(parent, entry.name)
                         found[name] = (stat.st_size, stat.st_mtime_ns)
-        except OSError as e:
-            if not parent or not isinstance(e, FileNotFoundError | NotADirectoryError):
+        except (OSError, ValueError) as e:
+            # A name that no folder can have is one of a folder that is not there.
+            if not parent or getattr(e, "errno", errno.ENOENT) not in _NOT_THERE:
                 raise open_error(root, "folder", e) from e
     return Folder(absolute, found)
 
@@ -209,8 +230,10 @@ class FileReader:
 
 def rejected_table(rows: Sequence[tuple[str, str]]) -> pa.Table:
     """The (input, reason) pairs as a table of schema `REJECTED`."""
+    # A pickle may hold text that no encoding has.
+    said = [[t.encode("utf-8", "backslashreplace").decode() for t in row] for row in rows]
     return pa.table(
-        {"input": [r[0] for r in rows], "reason": [r[1] for r in rows]}, schema=REJECTED
+        {"input": [r[0] for r in said], "reason": [r[1] for r in said]}, schema=REJECTED
     )
 
 
@@ -247,13 +270,13 @@ def assemble(
 ) -> Metadata:
     """Put together what the file-based sources have found; everything in order of `ids`.
 
-    `ids` are sorted and unique; `names` are the image files relative to `folder`, both None for an
-    index without content.
+    `ids` are sorted and unique; `names` are the image files relative to `folder`, which is None for
+    an index without content. Examples of one file are of one cluster: they are one image.
     """
     if folder is not None and names is not None:
         stats = [folder.files[n] for n in names]
         located = {
-            "locator": pa.array([folder.locator(n) for n in names], pa.string()),
+            "locator": pa.array(map(folder.locator, names), pa.string(), size=len(names)),
             "bytes": pa.array([s[0] for s in stats], pa.int64()),
             "modified": pa.array([s[1] for s in stats], pa.int64()),
         }
@@ -265,8 +288,14 @@ def assemble(
             "modified": pa.array([0] * len(ids), pa.int64()),
         }
         images = []
-    own = pa.array(ids, pa.string())
-    examples = pa.table({"example_id": own, "cluster_id": own, **located, **columns})
+    examples = pa.table(
+        {
+            "example_id": pa.array(ids, pa.string()),
+            "cluster_id": pa.array(clusters(ids, names or ids), pa.string()),
+            **located,
+            **columns,
+        }
+    )
     return Metadata(
         examples=examples,
         contexts=contexts,
@@ -278,6 +307,22 @@ def assemble(
         counts=counts,
         notes=notes,
     )
+
+
+def clusters(ids: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The first id of each file's, so that one image under two ids is not taken for two.
+
+    Examples
+    --------
+    >>> clusters(["1", "2", "3"], ["a.jpg", "b.jpg", "./a.jpg"])
+    ['1', '2', '1']
+    """
+    if len(set(names)) == len(names) and not any("./" in n or "//" in n for n in names):
+        return list(ids)
+    first: dict[str, str] = {}
+    return [
+        first.setdefault(posixpath.normpath(name), i) for i, name in zip(ids, names, strict=True)
+    ]
 
 
 def need_some(found: int, wanted: Sequence[str], folder: Folder | None) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Annotated, Any
 
 import msgspec
 import pyarrow as pa
 
 from shiftbench.sources._contexts import Presence
+from shiftbench.sources._files import file_label
 from shiftbench.sources._json import DECODE_ERRORS, json_error, members
 
 __all__ = ["COLUMNS", "Gathered"]
@@ -69,7 +69,7 @@ class Gathered:
 
     def read(self, path: str, data: bytes, wanted: Callable[[str], bool]) -> None:
         """Take in one file; `wanted` says which image ids are used."""
-        label = PurePath(path).name
+        label = file_label(path)
         try:
             images, repeated = members(data)
         except DECODE_ERRORS as e:

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shiftbench.errors import ContentError, SourceError
+from shiftbench.errors import ConfigurationError, ContentError, SourceError
 from shiftbench.sources._files import FileReader, is_url, list_folder, need_some, outside
-from shiftbench.sources._tables import Table, image_bytes, is_text
+from shiftbench.sources._tables import Table, image_bytes, is_image, is_text
 
 __all__ = ["CellReader", "Content"]
 
@@ -42,11 +42,17 @@ class Content:
         self.files: dict[str, tuple[int, int]] = {}
         self.bad: dict[int, str] = {}
         self.digest = ""
-        if name not in table.schema.names or (
-            is_text(table.schema.field(name).type) and images is None
-        ):
+        kind = table.schema.field(name).type if name in table.schema.names else None
+        if kind is not None and pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if kind is None or (is_text(kind) and images is None):
             self.column = None
             return
+        if not is_image(kind):
+            raise ConfigurationError(
+                f"{label}: the column {name!r} is of type {kind}; expected are images: their "
+                "bytes, an Image of `datasets`, or their paths"
+            )
         paths = self._stored_here(table, name)
         self._stored_in_files(paths)
 
@@ -56,6 +62,7 @@ class Content:
         paths: dict[int, str] = {}
         row = 0
         for part in table.batches(name):
+            part = part.dictionary_decode() if pa.types.is_dictionary(part.type) else part
             data = image_bytes(part)
             named = part
             if pa.types.is_struct(part.type):

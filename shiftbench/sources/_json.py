@@ -71,14 +71,28 @@ def members(data: bytes | msgspec.Raw) -> tuple[dict[str, msgspec.Raw], list[str
     n = len(found)
     if not n:
         return found, []
-    # Where the text is as long as its distinct members need in one of the two usual styles, there
-    # is no room for a repeated one; only otherwise is the text walked through.
+    # Where the text is as long as its distinct members need in the closest style, there is no room
+    # for a repeated one; nor where it is as long as in the other usual style and in that style.
+    # Only otherwise is the text walked through.
     kept = sum(memoryview(v).nbytes for v in found.values())
     keys = sum(map(len, found)) if all(map(str.isascii, found)) else -1
-    size = memoryview(data).nbytes
-    if keys >= 0 and size in (kept + keys + 4 * n + 1, kept + keys + 6 * n):
+    text = memoryview(data)
+    if keys >= 0 and text.nbytes == kept + keys + 4 * n + 1:
+        return found, []
+    if keys >= 0 and text.nbytes == kept + keys + 6 * n and _is_wide(text, found):
         return found, []
     return found, repeated_keys(bytes(data), found)
+
+
+def _is_wide(text: memoryview, found: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the keys stand where ``", "`` and ``": "`` between the members would put them."""
+    at = 1
+    for key, value in found.items():
+        head = f'"{key}": '.encode()
+        if text[at : at + len(head)] != head:
+            return False
+        at += len(head) + memoryview(value).nbytes + 2
+    return True
 
 
 def repeated_keys(text: bytes, found: Mapping[str, Any]) -> list[str]:

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import fsspec
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from shiftbench.errors import ConfigurationError, SourceError
-from shiftbench.sources._files import is_url, open_error
+from shiftbench.sources._files import OPEN_ERRORS, is_url, open_error
+from shiftbench.sources._json import DECODE_ERRORS
 
-__all__ = ["Table", "class_names", "image_bytes", "is_text", "open_table"]
+__all__ = ["Table", "class_names", "image_bytes", "is_image", "is_text", "open_table"]
 
 ROWS_AT_ONCE = 256
 
@@ -56,8 +58,9 @@ def class_names(feature: Any) -> list[str] | None:
         return class_names(feature[0])
     if not isinstance(feature, Mapping):
         return None
-    if feature.get("_type") == "ClassLabel" and feature.get("names"):
-        return [str(n) for n in feature["names"]]
+    names = feature.get("names")
+    if feature.get("_type") == "ClassLabel" and names and isinstance(names, list):
+        return [str(n) for n in names]
     return class_names(feature.get("feature"))
 
 
@@ -114,6 +117,14 @@ class _Memory:
         return self.data[name][row].as_py()
 
 
+class _Info(msgspec.Struct):
+    features: dict[str, Any] = {}
+
+
+class _Noted(msgspec.Struct):
+    info: _Info = msgspec.field(default_factory=_Info)
+
+
 class _Parquet:
     """A Parquet file; the row group read last is kept, so that rows in order cost one read each."""
 
@@ -121,10 +132,10 @@ class _Parquet:
         try:
             source = fsspec.open(path, "rb").open() if is_url(path) else path
             self.file = pq.ParquetFile(source)
-        except OSError as e:
-            raise open_error(path, "file", e) from e
         except pa.ArrowException as e:
             raise SourceError(f"{path}: not a Parquet file that can be read: {e}") from e
+        except OPEN_ERRORS as e:
+            raise open_error(path, "file", e) from e
         groups = self.file.metadata
         self.starts = [0]
         for i in range(groups.num_row_groups):
@@ -137,11 +148,11 @@ class _Parquet:
 
     @property
     def features(self) -> Mapping[str, Any]:
-        noted = (self.schema.metadata or {}).get(b"huggingface")
-        if noted is None:
+        noted = (self.schema.metadata or {}).get(b"huggingface", b"{}")
+        try:
+            return msgspec.json.decode(noted, type=_Noted).info.features
+        except DECODE_ERRORS:  # what others have noted there is none of our business
             return {}
-        found: Mapping[str, Any] = json.loads(noted).get("info", {}).get("features", {})
-        return found
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         return self.file.read(list(names))
@@ -157,7 +168,9 @@ class _Parquet:
         return self.kept[2][row - self.starts[group]].as_py()
 
 
-def open_table(table: Any, text_columns: Sequence[str] = ()) -> Table:
+def open_table(
+    table: Any, text_columns: Sequence[str] = (), never_null: Sequence[str] = ()
+) -> Table:
     """Open what a user named as a table.
 
     Parameters
@@ -166,6 +179,8 @@ def open_table(table: Any, text_columns: Sequence[str] = ()) -> Table:
         A data set, the folder of one made by `save_to_disk`, or a Parquet or CSV file.
     text_columns : sequence of str
         Columns that a CSV reader must take as text, so that an id 007 stays one.
+    never_null : sequence of str
+        Those of them where "NA", "null" and the like are names.
 
     Raises
     ------
@@ -184,7 +199,7 @@ def open_table(table: Any, text_columns: Sequence[str] = ()) -> Table:
     if kind.endswith((".parquet", ".pq")):
         return _Parquet(table)
     if kind.endswith((".csv", ".csv.gz")):
-        return _from_csv(table, text_columns)
+        return _from_csv(table, text_columns, never_null)
     if not is_url(table) and not Path(table).exists():
         raise open_error(table, "file", FileNotFoundError())
     raise ConfigurationError(
@@ -225,27 +240,31 @@ def _from_disk(path: str) -> Table:
     return _Dataset(loaded)
 
 
-def _from_csv(path: str, text_columns: Sequence[str]) -> Table:
-    convert = pa.csv.ConvertOptions(
-        column_types={name: pa.string() for name in text_columns}, strings_can_be_null=True
-    )
+def _from_csv(path: str, text_columns: Sequence[str], never_null: Sequence[str]) -> Table:
+    convert = pa.csv.ConvertOptions(column_types={name: pa.string() for name in text_columns})
     parse = pa.csv.ParseOptions(newlines_in_values=True)
     try:
         with fsspec.open(path, "rb", compression="infer") as stream:
             data = pa.csv.read_csv(stream, parse_options=parse, convert_options=convert)
     except pa.ArrowException as e:
         raise SourceError(f"{path}: not a CSV file that can be read: {e}") from e
-    except (OSError, EOFError) as e:
-        raise open_error(path, "file", e if isinstance(e, OSError) else OSError(str(e))) from e
-    # An empty quoted cell is a null here; what is text elsewhere in the column stays text.
-    return _Memory(
-        pa.table(
-            {
-                name: column.cast(pa.string()) if pa.types.is_null(column.type) else column
-                for name, column in zip(data.column_names, data.columns, strict=True)
-            }
-        )
-    )
+    except (*OPEN_ERRORS, EOFError) as e:
+        raise open_error(path, "file", e) from e
+    columns = [
+        _with_nulls(column, convert.null_values) if name not in never_null else column
+        for name, column in zip(data.column_names, data.columns, strict=True)
+    ]
+    return _Memory(pa.Table.from_arrays(columns, names=data.column_names))
+
+
+def _with_nulls(column: pa.ChunkedArray, null_values: Sequence[str]) -> pa.ChunkedArray:
+    """A column where "NA" and the like are nulls."""
+    if pa.types.is_null(column.type):
+        return column.cast(pa.string())
+    if not is_text(column.type):
+        return column
+    missing = pc.is_in(column, pa.array(null_values, pa.string()))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), column)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -253,6 +272,25 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
+
+
+def is_image(kind: pa.DataType) -> bool:
+    """Whether a column can hold images: their bytes, their paths, or a struct of the two."""
+    if pa.types.is_struct(kind):
+        fields = {f.name: f.type for f in kind}
+        encoded, path = fields.get("bytes", pa.null()), fields.get("path", pa.null())
+        return bool(fields.keys() & {"bytes", "path"}) and _is_bytes(encoded) and _is_path(path)
+    return _is_bytes(kind) or _is_path(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    t = pa.types
+    binary = t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind)
+    return bool(binary or t.is_fixed_size_binary(kind) or t.is_null(kind))
+
+
+def _is_path(kind: pa.DataType) -> bool:
+    return is_text(kind) or bool(pa.types.is_null(kind))
 
 
 def image_bytes(column: pa.Array) -> pa.Array | None:

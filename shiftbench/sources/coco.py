@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from shiftbench.sources._coco import Caption, CocoFile, ImageRecord, licence_id
 from shiftbench.sources._files import (
     FileReader,
     assemble,
+    file_label,
     list_folder,
     need_some,
     read_annotations,
@@ -70,7 +70,7 @@ class CocoInstances:
             images. Single records that cannot be used are recorded as rejected.
         """
         data, digest = read_annotations(self.instances)
-        file = CocoFile(PurePath(self.instances).name)
+        file = CocoFile(file_label(self.instances))
         document = file.open(self.instances, data, ("images", "annotations", "categories"))
         del data
         images = file.images(document["images"])
@@ -96,7 +96,7 @@ class CocoInstances:
             file.counts["images_without_annotation"] = folder.others(need)
         return assemble(
             ids=list(used),
-            names=[i.file_name for i in used.values()] if folder is not None else None,
+            names=[i.file_name for i in used.values()],
             folder=folder,
             columns=columns,
             contexts=presence.contexts(np.arange(len(used)), self_pairs=False),
@@ -139,7 +139,7 @@ def _captions(
     path: str, used: Mapping[str, ImageRecord], file: CocoFile
 ) -> tuple[list[list[str]], str]:
     data, digest = read_annotations(path)
-    other = CocoFile(PurePath(path).name, file.rejected, file.counts)
+    other = CocoFile(file_label(path), file.rejected, file.counts)
     raw = other.open(path, data, ("annotations",))["annotations"]
     by_image: dict[str, list[tuple[str, str]]] = {key: [] for key in used}
     for _, item in other.records("annotations", raw, Caption):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -16,8 +16,9 @@ from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.hashing import table_hash
 from shiftbench.schema import CONTEXT_KINDS, PRIVATE_COLUMNS, Image, Metadata, feature_of
 from shiftbench.sources._contexts import contexts_table
-from shiftbench.sources._files import fingerprint, rejected_table
+from shiftbench.sources._files import clusters, file_label, fingerprint, rejected_table
 from shiftbench.sources._image_columns import CellReader, Content
+from shiftbench.sources._json import DECODE_ERRORS
 from shiftbench.sources._tables import Table, class_names, is_text, open_table
 
 __all__ = ["ImageTable"]
@@ -29,8 +30,8 @@ RESERVED = ("example_id", "cluster_id", "label", "subset", "is_ood", "image", *P
 class ImageTable:
     """Images in a table, with a class and a list of tags each.
 
-    A class's contexts in an image are the image's tags (kind object). Columns that have no part
-    in this and hold plain values are kept as metadata.
+    A class's contexts in an image are the image's tags (kind object) but for the class itself.
+    Columns that have no part in this and hold plain values are kept as metadata.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ class ImageTable:
     id_column : str, optional
         The example's id. Without it, it is the number of the row, from 0, in eight digits.
     cluster_column : str, optional
-        The unit of independence: patient, author, video. Without it, each example is its own.
+        The unit of independence: patient, author, video. Without it, each example is its own, but
+        for rows of one image file.
     license_column : str, optional
         The licence of each image.
     drop : tuple of str
@@ -91,9 +93,11 @@ class ImageTable:
         ConfigurationError
             A named column is not there or is of another kind.
         """
+        if self.tags_separator == "":
+            raise ConfigurationError("tags_separator is empty; give what stands between the tags")
         table = self._open()
         kept = self._kept(table)
-        plain = table.columns([*self._named(), *kept])
+        plain = _strings(table.columns([*self._named(), *kept]))
         rejected: list[tuple[str, str]] = []
         rows = _Rows(self, plain, table, rejected)
         content = Content(table, self.image_column, self.images, self._label(), plain.num_rows)
@@ -107,12 +111,13 @@ class ImageTable:
         order = sorted(usable, key=rows.ids.__getitem__)
         picked = pa.array(order, pa.int64())
         ids = pa.array([rows.ids[i] for i in order], pa.string())
-        clusters = rows.text(self.cluster_column)
+        of_file = clusters(ids.to_pylist(), [content.names[i] or f"#{i}" for i in order])
+        given = rows.text(self.cluster_column)
         examples: dict[str, Any] = {
             "example_id": ids,
-            "cluster_id": pa.array([clusters[i] or rows.ids[i] for i in order], pa.string())
-            if clusters
-            else ids,
+            "cluster_id": pa.array([given[i] or c for i, c in zip(order, of_file, strict=True)])
+            if given
+            else pa.array(of_file, pa.string()),
             **content.located(order),
         }
         for name in kept:
@@ -144,7 +149,8 @@ class ImageTable:
         return CellReader(self._open, self.image_column)
 
     def _label(self) -> str:
-        return PurePath(self.table).name if isinstance(self.table, str) else "datasets.Dataset"
+        named = isinstance(self.table, str | os.PathLike)
+        return file_label(self.table) if named else "datasets.Dataset"
 
     def _named(self) -> list[str]:
         named = (
@@ -157,8 +163,16 @@ class ImageTable:
         return list(dict.fromkeys(c for c in named if c is not None))
 
     def _open(self) -> Table:
-        table = open_table(self.table, [*self._named(), self.image_column])
+        called = [self.class_column, self.tags_column, self.image_column]
+        called += [self.id_column] if self.id_column else []
+        table = open_table(self.table, [*self._named(), self.image_column], called)
         known = table.schema.names
+        twice = sorted({n for n in known if known.count(n) > 1})
+        if twice:
+            raise ConfigurationError(
+                f"{self._label()}: columns have one name: {', '.join(map(repr, twice))}; name them "
+                "apart"
+            )
         needed = [*self._named(), *self.drop]
         if self.image_column != "image" or self.images is not None:
             needed.append(self.image_column)
@@ -237,17 +251,20 @@ class _Rows:
         column = self.source.tags_column
         kind = self.data.schema.field(column).type
         values = self.data[column].to_pylist()
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            names = class_names(self.table.features.get(column))
-            if names is not None:
-                return [[names[t] for t in v or () if t is not None and t >= 0] for v in values]
-            return [[str(t).strip() for t in v or () if t is not None] for v in values]
-        if not is_text(kind):
+        names = class_names(self.table.features.get(column))
+        if is_text(kind):
+            return [_split(v or "", self.source.tags_separator) for v in values]
+        inner = getattr(kind, "value_type", pa.null())
+        if names is not None and pa.types.is_integer(inner):
+            return [_named_tags(v or (), names) for v in values]
+        inner = inner.value_type if pa.types.is_dictionary(inner) else inner
+        plain = is_text(inner) or pa.types.is_integer(inner) or pa.types.is_null(inner)
+        if pa.types.is_dictionary(kind) or not pa.types.is_nested(kind) or not plain:
             raise ConfigurationError(
                 f"{self.label}: the column {column!r} is of type {kind}; expected is a list of "
                 "text, or text that holds one"
             )
-        return [_split(v or "", self.source.tags_separator) for v in values]
+        return [[str(t).strip() for t in v or () if t is not None] for v in values]
 
     def usable(self) -> list[int]:
         """The rows with a class, tags and an id of their own; the others are recorded."""
@@ -274,7 +291,13 @@ class _Rows:
 
     def contexts(self, order: Sequence[int]) -> pa.Table:
         """Schema `CONTEXTS` of some rows, numbered as given."""
-        pairs = [(n, self.classes[i], t) for n, i in enumerate(order) for t in self.tags[i] if t]
+        pairs = [
+            (n, self.classes[i], t)
+            for n, i in enumerate(order)
+            for t in self.tags[i]
+            # A tag that is the class again is no context: cat(cat) would say that there are two.
+            if t and t != self.classes[i]
+        ]
         subjects = sorted({self.classes[i] for i in order})
         contexts = sorted({t for _, _, t in pairs})
         subject = {s: k for k, s in enumerate(subjects)}
@@ -293,9 +316,20 @@ def _split(text: str, separator: str | None) -> list[str] | str:
     if separator is not None:
         return [t.strip() for t in text.split(separator)]
     try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
+        return [t.strip() for t in msgspec.json.decode(text, type=list[str])]
+    except DECODE_ERRORS:
         return f"the tags {text[:80]!r} are no JSON list of text; is there a separator to state?"
-    return [t.strip() for t in found]
+
+
+def _named_tags(codes: Sequence[int | None], names: Sequence[str]) -> list[str] | str:
+    above = [t for t in codes if t is not None and t >= len(names)]
+    if above:
+        return f"the tag {above[0]} has no name; there are {len(names)}"
+    return [names[t].strip() for t in codes if t is not None and t >= 0]
+
+
+def _strings(table: pa.Table) -> pa.Table:
+    """The table with views of strings, for which Arrow lacks most functions, made plain."""
+    kinds = {pa.string_view(): pa.string(), pa.list_(pa.string_view()): pa.list_(pa.string())}
+    fields = [f.with_type(kinds.get(f.type, f.type)) for f in table.schema]
+    return table.cast(pa.schema(fields))

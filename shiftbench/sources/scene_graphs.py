@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import PurePath
 from typing import Literal
 
 import msgspec
@@ -20,6 +19,7 @@ from shiftbench.sources._files import (
     Folder,
     assemble,
     facts,
+    file_label,
     list_folder,
     need_some,
     one_of,
@@ -243,5 +243,5 @@ class SceneGraphs:
             license=self.license,
             redistributable=self.redistributable,
             counts=counts,
-            notes={"title": "Scene graphs: " + ", ".join(PurePath(p).name for p in self.graphs)},
+            notes={"title": "Scene graphs: " + ", ".join(map(file_label, self.graphs))},
         )

@@ -7,7 +7,6 @@ import pickle
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +21,7 @@ from shiftbench.sources._contexts import contexts_table
 from shiftbench.sources._files import (
     FileReader,
     assemble,
+    file_label,
     list_folder,
     need_some,
     one_of,
@@ -29,6 +29,7 @@ from shiftbench.sources._files import (
     read_annotations,
 )
 from shiftbench.sources._json import DECODE_ERRORS, json_error, members
+from shiftbench.sources._tables import is_text
 
 __all__ = ["SubsetIndex", "parse_subset_name"]
 
@@ -60,7 +61,7 @@ def parse_subset_name(name: str) -> tuple[str, str]:
     ('tv', 'on')
     """
     subject = name.partition("(")[0].strip()
-    context = name.rpartition("(")[2].removesuffix(")").strip()
+    context = name.rpartition("(")[2].rstrip().removesuffix(")").strip()
     if "(" not in name or not name.rstrip().endswith(")") or not subject or not context:
         raise SourceError(f"the subset name {name!r} is not of the form 'subject(context)'")
     return subject, context
@@ -126,17 +127,22 @@ class SubsetIndex:
         data, digest = read_annotations(self.index)
         rejected: list[tuple[str, str]] = []
         members_of: dict[tuple[str, str], set[str]] = {}
-        label = PurePath(self.index).name
+        named: dict[tuple[str, str], str] = {}
+        label = file_label(self.index)
         for name, ids in _subsets(self.index, data, rejected):
             try:
+                _encodable(name)
                 key = parse_subset_name(name)
                 found = {_id(i) for i in ids}
-            except (SourceError, TypeError) as e:
+            except (SourceError, TypeError, ValueError) as e:
                 rejected.append((f"{label}: {name}", str(e)))
                 continue
             if not found:
                 rejected.append((f"{label}: {name}", "the subset is empty"))
                 continue
+            if named.setdefault(key, name) != name:
+                reason = f"it names the subset of {named[key]!r} too; the two are joined"
+                rejected.append((f"{label}: {name}", reason))
             members_of.setdefault(key, set()).update(found)
         return self._metadata(members_of, rejected, digest.result())
 
@@ -178,7 +184,7 @@ class SubsetIndex:
             license=self.license,
             redistributable=self.redistributable,
             counts=counts,
-            notes={"title": f"Subset index: {PurePath(self.index).name}"},
+            notes={"title": f"Subset index: {file_label(self.index)}"},
         )
 
     def reader(self) -> FileReader:
@@ -188,10 +194,19 @@ class SubsetIndex:
 
 def _id(value: Any) -> str:
     if isinstance(value, str) and value.strip():
+        _encodable(value)
         return value.strip()
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise TypeError(f"{value!r} is no image id; ids are strings or whole numbers")
+    # Not repr of just anything: of a nested list that holds itself many times it never ends.
+    said = repr(value) if isinstance(value, str | float | bool) else f"a {type(value).__name__}"
+    raise TypeError(f"{said} is no image id; ids are strings or whole numbers")
+
+
+def _encodable(text: str) -> None:
+    """Refuse half a surrogate pair, which a pickle can hold and no file."""
+    if not text.isascii():
+        text.encode()
 
 
 def _subsets(path: str, data: bytes, rejected: list[tuple[str, str]]) -> Subsets:
@@ -212,7 +227,7 @@ def _from_json(path: str, data: bytes, rejected: list[tuple[str, str]]) -> Subse
         found, repeated = members(data)
     except DECODE_ERRORS as e:
         raise json_error(path, data, e) from e
-    label = PurePath(path).name
+    label = file_label(path)
     rejected += [
         (f"{label}: {name}", "the name occurs more than once; its last entry is used")
         for name in repeated
@@ -240,11 +255,16 @@ def _from_pickle(path: str, data: bytes) -> Subsets:
         raise SourceError(f"{path}: the pickle holds a {type(loaded).__name__}, not a dict")
     for name, ids in loaded.items():
         if not isinstance(name, str) or not isinstance(ids, set | frozenset | list | tuple):
+            said = repr(name) if isinstance(name, str) else f"a {type(name).__name__}"
             raise SourceError(
-                f"{path}: under {name!r} there is a {type(ids).__name__}; expected are subset "
+                f"{path}: under {said} there is a {type(ids).__name__}; expected are subset "
                 "names, each with a set or list of image ids"
             )
         yield name, ids
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _from_parquet(path: str, data: bytes) -> Subsets:
@@ -257,6 +277,8 @@ def _from_parquet(path: str, data: bytes) -> Subsets:
             f"{path}: the columns are {', '.join(table.column_names)}; expected are subset and "
             "example_id"
         )
+    if not is_text(_plain(table["subset"].type)):
+        raise SourceError(f"{path}: the column subset is of type {table['subset'].type}, not text")
     names, ids = table["subset"].cast(pa.string()), table["example_id"]
     if pa.types.is_list(ids.type) or pa.types.is_large_list(ids.type):
         names = names.combine_chunks().take(pc.list_parent_indices(ids).cast(pa.int64()))
