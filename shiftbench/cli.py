@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from shiftbench.errors import ShiftbenchError
+from shiftbench.errors import ConfigurationError, ShiftbenchError, printable
 from shiftbench.version import __version__
 
 __all__ = ["main"]
@@ -62,7 +63,8 @@ def build(
 
     words = list(tokens)
     first = words[0] if words and not words[0].startswith("-") else None
-    if first is not None and (first.endswith(".toml") or Path(first).is_file()):
+    is_builder = first in builders()
+    if first and not is_builder and (first.endswith(".toml") or Path(first).is_file()):
         _call(_recipe_command(), words, "shiftbench build")
         return
     source_name = _value_of(words, "--source")
@@ -287,6 +289,8 @@ def info(
     """
     import shiftbench as sb
 
+    if graph is None and (classes or thumbnails):
+        raise ConfigurationError("--classes and --thumbnails say what --graph FILE draws; name one")
     bench = sb.open(where)
     if recipe:
         from shiftbench.store.card import recipe_toml
@@ -370,15 +374,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = [w for w in words if w != "--debug"]
     if debug:
         os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may not fit a terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"shiftbench: {error}", file=sys.stderr)
+        print(f"shiftbench: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(2) from None
     except ShiftbenchError as error:
         if debug:
             raise
-        print(f"shiftbench: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"shiftbench: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(

@@ -59,7 +59,9 @@ def run(
         )
         results = parallel(joblib.delayed(function)(*task) for task in tasks)
         try:
-            yield from results
+            # Not `yield from`, which would close it, with a warning, before `finally` can.
+            for result in results:  # noqa: UP028
+                yield result
         except Exception as error:
             said = _LOST.get(type(error).__name__)
             if said is None or isinstance(error, ShiftbenchError):
@@ -89,6 +91,8 @@ _LOST = {
     "FuturesCancelledError": _GONE,
     "CancelledError": _GONE,
     "CommClosedError": _GONE,
+    "PicklingError": "the source holds something that cannot be sent to another process; name "
+    "files instead of objects in memory, or use n_jobs=1",
     "ModuleNotFoundError": "a worker lacks a module that this process has; install the same "
     "packages where the workers run",
 }
@@ -107,7 +111,7 @@ def _backend(scheduler: str | None, n_jobs: int | None) -> Iterator[None]:
         from distributed import Client
     except ImportError:
         raise MissingExtraError("distributed", "dask") from None
-    with _quiet("distributed.client"):
+    with _quiet("distributed.client", "tornado.application"):
         try:
             client: Any = Client(scheduler, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
         except (OSError, ValueError, TimeoutError) as error:
@@ -129,12 +133,14 @@ _PATIENCE = 10  # seconds
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Without the log lines with which a library accompanies the errors that it raises."""
-    log = logging.getLogger(name)
-    before = log.level
-    log.setLevel(logging.CRITICAL)
+def _quiet(*names: str) -> Iterator[None]:
+    """Without the log lines with which libraries accompany the errors that they raise."""
+    logs = [logging.getLogger(name) for name in names]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)

@@ -18,6 +18,7 @@ __all__ = [
     "SourceError",
     "StorageError",
     "near_names",
+    "printable",
 ]
 
 
@@ -68,12 +69,26 @@ def near_names(wanted: str, known: Iterable[str], n: int = 5) -> str:
     --------
     >>> near_names("catt", ["dog", "cat", "car"])
     "did you mean 'cat'?"
+    >>> near_names("CAT", ["dog", "cat", "car"])
+    "did you mean 'cat'?"
     >>> near_names("zebra", ["dog"])
     "there are: 'dog'"
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(wanted, names, n=n, cutoff=0.6)
+    same = [name for name in names if name.casefold() == wanted.casefold()]
+    near = same or difflib.get_close_matches(wanted, names, n=n, cutoff=0.6)
     if near:
         return f"did you mean {', '.join(map(repr, near))}?"
     shown = ", ".join(map(repr, names[: 2 * n])) or "none"
     return f"there are: {shown}" + (f" … ({len(names)} in all)" if len(names) > 2 * n else "")
+
+
+def printable(text: str) -> str:
+    """A line that a terminal only shows: what would move its cursor or turn its text is spelt out.
+
+    Examples
+    --------
+    >>> print(printable("cat\x1b[31m, größer als \u202e1"))
+    cat\x1b[31m, größer als \u202e1
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -45,13 +45,19 @@ def read_recipe(path: Path) -> tuple[Any, int]:
         raise ConfigurationError(
             f"{path} has {strange}; allowed at the top: builder, seed, [source], [options]"
         )
+    for part in ("source", "options"):
+        if not isinstance(found.get(part, {}), dict):
+            raise ConfigurationError(
+                f"{path}: {part} is {found[part]!r}; a table [{part}] is needed, and its options "
+                "in it"
+            )
     source = dict(found.get("source", {}))
     if "builder" not in found or "name" not in source:
         raise ConfigurationError(f"{path} needs `builder = …` and, under [source], `name = …`")
     kind = lookup(builders(), str(found["builder"]), "builder")
     source_kind = lookup(SOURCES, str(source.pop("name")), "source")
     seed = found.get("seed", 0)
-    if not isinstance(seed, int):
+    if not isinstance(seed, int) or isinstance(seed, bool):
         raise ConfigurationError(f"{path}: seed is {seed!r}; a whole number is needed")
     made = source_kind(**from_recipe(source_kind, source, f"{path}: [source]"))
     options = from_recipe(kind, found.get("options", {}), f"{path}: [options]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,12 @@ class TestSame:
 
     def test_with_one_worker_or_two(self, tmp_path: Path) -> None:
         one, two = tmp_path / "one", tmp_path / "two"
-        options: dict[str, Any] = {"tasks": (TASK,), "contexts": ("general", "objects")}
+        options: dict[str, Any] = {
+            "contexts": ("objects",),
+            "min_size": 5,
+            "tasks": ("cat_dog_1",),
+            "fit": True,
+        }
         first = sb.build(slow_builder(**options), one, n_jobs=1)
         second = sb.build(slow_builder(**options), two, n_jobs=2)
         assert first.digest == second.digest
@@ -276,6 +282,30 @@ class TestOutput:
         with pytest.raises(ConfigurationError, match="checks"):
             sb.build(builder(folder), out, checks="all")
         assert list(out.parent.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Held:
+    """A source with something in it that stays in its process."""
+
+    source: Any
+    held: Any
+
+    def scan(self) -> Any:
+        return self.source.scan()
+
+    def reader(self) -> Any:
+        return self.source.reader()
+
+
+def test_a_source_that_cannot_be_sent_to_another_process(folder: Path, out: Path) -> None:
+    made = builder(folder)
+    made = replace(made, source=Held(made.source, threading.Lock()))
+    with pytest.raises(ShiftbenchError, match=r"cannot be sent to another process.*n_jobs=1"):
+        sb.build(made, out, n_jobs=2)
+    assert not out.exists()
+    sb.build(made, out, n_jobs=1).verify()
+    assert beside(out) == []
 
 
 class TestRejected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
@@ -17,31 +18,26 @@ from shiftbench.distances.metagraph import subset_communities
 from shiftbench.distances.overlaps import Subsets
 from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.plan import ConfigPlan, Plan
-from shiftbench.schema import (
-    ClassLabel,
-    Metadata,
-    Source,
-)
+from shiftbench.schema import ClassLabel, Metadata, Source
 
 from .domain_generalization import plan_domain_generalization
 from .index import Index, Rows, index_contexts
 from .presets import PRESETS, preset_task
+from .settings import Task, check_planned, check_tasks, parse_merge, parse_tasks
 from .subpopulation import plan_subpopulation_shift
 from .tables import (
     Made,
+    Union,
     community_unions,
     images_config,
     membership_table,
     subset_table,
-    union_rows,
 )
 from .task_distances import task_distances, task_graphs
-from .tasks import DomainGeneralization, SubpopulationShift, subject_of
+from .tasks import DomainGeneralization, check_unions, split_name
 from .unions import ambiguous, resolve
 
 __all__ = ["MetaShift", "Task"]
-
-Task = DomainGeneralization | SubpopulationShift
 
 _KINDS = {"objects": "object", "attributes": "attribute", "general": "general"}
 
@@ -116,7 +112,13 @@ class MetaShift:
             if isinstance(value, str):
                 raise ConfigurationError(f"{name} is the string {value!r}; give a list of names")
             if value is not None:
-                object.__setattr__(self, name, tuple(value))
+                # A name given twice says nothing more; a task given twice is told below.
+                given = tuple(value) if name == "tasks" else tuple(dict.fromkeys(value))
+                object.__setattr__(self, name, given)
+        if self.classes is not None and not all(isinstance(c, str) for c in (*self.classes, "")):
+            raise ConfigurationError(f"classes are {list(self.classes)}; give their names as text")
+        if self.classes == ():
+            raise ConfigurationError("classes is empty; name some, or leave it out to take all")
         if self.min_size < 1 or self.min_subsets < 1:
             raise ConfigurationError(
                 f"min_size is {self.min_size} and min_subsets {self.min_subsets}; allowed: 1 and "
@@ -127,15 +129,15 @@ class MetaShift:
             raise ConfigurationError(
                 f"contexts {strange or 'are empty'}; allowed: one or more of {', '.join(_KINDS)}"
             )
-        if isinstance(self.merge, str) and self.merge != "communities":
+        if isinstance(self.merge, Mapping) and self.merge:
+            check_unions("merge", self.merge)
+        elif self.merge not in (None, "communities", {}):
             raise ConfigurationError(
                 f"merge is {self.merge!r}; allowed: 'communities', or a mapping from a name such "
                 "as 'cat(indoor)' to contexts (in a recipe: a table [options.merge])"
             )
-        named = [t.name for t in self.tasks_planned]
-        twice = sorted({n for n in named if named.count(n) > 1})
-        if twice:
-            raise ConfigurationError(f"the task names {twice} are given twice; name them apart")
+        check_tasks(self.tasks)
+        check_planned(self.tasks_planned)
 
     @property
     def tasks_planned(self) -> tuple[Task, ...]:
@@ -146,9 +148,9 @@ class MetaShift:
     def parse(cls, field_name: str, value: Any) -> Any:
         """A nested option as a recipe has it; called for options that are not flat."""
         if field_name == "tasks":
-            return tuple(v if isinstance(v, str) else _task(v) for v in value)
+            return parse_tasks(value)
         if field_name == "merge" and isinstance(value, Mapping):
-            return msgspec.convert(value, dict[str, tuple[str, ...]])
+            return parse_merge(value)
         return value
 
     def plan(self, metadata: Metadata, seed: int, excluded: frozenset[str] = frozenset()) -> Plan:
@@ -161,15 +163,22 @@ class MetaShift:
             unions = community_unions(kept, community)
         subsets = subset_table(kept, community, unions)
         member_names = [*kept.names, *unions]
-        member_rows = [*(kept.rows(i) for i in range(len(kept.names))), *union_rows(unions)]
+        twice = sorted(name for name, n in Counter(member_names).items() if n > 1)
+        if twice:
+            raise ConfigurationError(
+                f"{len(twice)} names stand for two subsets each, such as {twice[0]!r}; rename a "
+                "class or a context in the source"
+            )
+        member_rows = [kept.rows(i) for i in range(len(kept.names))]
+        member_rows += [u.rows for u in unions.values()]
         membership = membership_table(member_names, member_rows, metadata)
         tasks = tuple(self._task_plan(t, found.all, metadata, seed) for t in self.tasks_planned)
         images = images_config(
             member_names,
-            [*kept.subjects, *(subject_of(name) for name in unions)],
+            [*kept.subjects, *(u.subject for u in unions.values())],
             member_rows,
             tasks,
-            self._names(found, tasks),
+            self._names(found, unions, tasks),
             metadata,
         )
         return Plan(
@@ -214,8 +223,8 @@ class MetaShift:
         """What the card says of every benchmark of this family."""
         return files("shiftbench.builders.metashift").joinpath("card.md").read_text("utf-8")
 
-    def _names(self, found: _Found, tasks: tuple[ConfigPlan, ...]) -> tuple[str, ...]:
-        names = set(found.kept.subjects)
+    def _names(self, found: _Found, unions: Made, tasks: tuple[ConfigPlan, ...]) -> tuple[str, ...]:
+        names = {*found.kept.subjects, *(u.subject for u in unions.values())}
         for task in tasks:
             label = task.features["label"]
             names |= set(label.names if isinstance(label, ClassLabel) else ())
@@ -230,9 +239,9 @@ class MetaShift:
             both = ambiguous(everything, self.classes or tuple(everything.by_subject))
             counts["images_with_two_classes"] = len(both)
             everything = index_contexts(metadata, kinds=kinds, without=np.union1d(gone, both))
-        return _Found(everything, self._select(everything, counts), counts)
+        return _Found(everything, self._select(everything, counts, len(gone)), counts)
 
-    def _select(self, index: Index, counts: dict[str, int]) -> Index:
+    def _select(self, index: Index, counts: dict[str, int], n_gone: int) -> Index:
         """Subsets that are large enough, of classes that have enough of them."""
         if not len(index.names):
             raise ConfigurationError(
@@ -243,7 +252,8 @@ class MetaShift:
         for name in self.classes or ():
             if name not in index.by_subject:
                 raise ConfigurationError(
-                    f"the source has no class {name!r}; {near_names(name, index.by_subject)}"
+                    f"the source has no class {name!r} with a context; "
+                    f"{near_names(name, index.by_subject)}"
                 )
         wanted = self.classes or tuple(sorted(index.by_subject))
         large = index.sizes >= self.min_size
@@ -256,14 +266,14 @@ class MetaShift:
             else:
                 poor[name] = len(mine)
         if poor and (self.classes or not kept):
-            raise self._too_small(index, poor)
+            raise self._too_small(index, poor, n_gone)
         counts["classes_without_enough_subsets"] = len(poor)
         counts["subsets_below_min_size"] = int(
             sum((~large[index.by_subject[name]]).sum() for name in wanted)
         )
         return index.keep(sorted(kept, key=index.names.__getitem__))
 
-    def _too_small(self, index: Index, poor: Mapping[str, int]) -> ConfigurationError:
+    def _too_small(self, index: Index, poor: Mapping[str, int], n_gone: int) -> ConfigurationError:
         lines = []
         for name in sorted(poor, key=lambda n: (-poor[n], n))[:5]:
             mine = index.by_subject[name]
@@ -276,18 +286,30 @@ class MetaShift:
             f"{len(poor)} classes do not reach min_subsets={self.min_subsets} subsets of "
             f"min_size={self.min_size} images: {'; '.join(lines)}"
             f"{'; …' if len(poor) > 5 else ''}; lower --min-size or --min-subsets"
+            + f"; {n_gone} images do not count, since their content cannot be used"
+            * bool(n_gone)
         )
 
     def _unions(self, found: _Found) -> Made:
         if not isinstance(self.merge, Mapping):
             return {}
-        resolved = resolve(self.merge, found.all, "merge", fit=self.fit)
-        taken = sorted(set(resolved.rows) & set(found.kept.names))
+        index = found.all
+        resolved = resolve(self.merge, index, "merge", fit=self.fit)
+        pairs = set(zip(found.kept.subjects, found.kept.contexts, strict=True))
+        taken = sorted(n for n in self.merge if split_name(n) in pairs)
         if taken:
             raise ConfigurationError(
                 f"merge names {taken}, which are subsets already; give the unions other names"
             )
-        return {n: (tuple(self.merge[n]), rows) for n, rows in sorted(resolved.rows.items())}
+        made: Made = {}
+        for name, rows in sorted(resolved.rows.items()):
+            subject, context = split_name(name)
+            numbers = [i for c in self.merge[name] for i in index.pair(subject, c)]
+            parts = tuple((index.contexts[i], index.kinds[i]) for i in numbers)
+            if parts:
+                made[name] = Union(subject, context, parts, rows)
+        found.counts["unions_without_image"] = len(resolved.rows) - len(made)
+        return made
 
     def _task_plan(self, task: Task, index: Index, metadata: Metadata, seed: int) -> ConfigPlan:
         if isinstance(task, DomainGeneralization):
@@ -300,20 +322,6 @@ class _Found:
     all: Index
     kept: Index
     counts: dict[str, int]
-
-
-def _task(value: Mapping[str, Any]) -> Task:
-    kinds = {"DomainGeneralization": DomainGeneralization, "SubpopulationShift": SubpopulationShift}
-    options = dict(value)
-    kind = str(options.pop("kind", ""))
-    if kind not in kinds:
-        raise ConfigurationError(
-            f"a task has the kind {kind!r}; allowed: {', '.join(kinds)}, or a preset's name"
-        )
-    try:
-        return msgspec.convert(options, kinds[kind])
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"task {options.get('name')!r}: {error}") from None
 
 
 def _rows_of(metadata: Metadata, ids: frozenset[str]) -> Rows:

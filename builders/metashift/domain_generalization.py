@@ -32,7 +32,7 @@ def plan_domain_generalization(
     mixed = ambiguous(index, classes)
     clusters = Clusters(metadata)
     sets = {
-        name: resolve(unions, index, task.name, fit=task.fit).without(mixed)
+        name: resolve(unions, index, f"task {task.name!r}", fit=task.fit).without(mixed)
         for name, unions in {"train": task.train, **task.test_sets}.items()
     }
     order = [*task.test, "train", *task.further_test]
@@ -47,6 +47,7 @@ def plan_domain_generalization(
     several = len(task.test) + len(task.further_test) > 1
     slugs = unique_slugs([*task.test, *task.further_test])
     parts = _hold_out(task, taken["train"], sets["train"], clusters, seed)
+    _need_training(task, parts["train"], sets["train"])
     splits = [
         make_split(name, name, "none", rows, sets["train"], classes, name)
         for name, rows in parts.items()
@@ -90,6 +91,17 @@ def _need_every_class(task: DomainGeneralization, name: str, rows: Rows, unions:
             f"{named} hold {len(there)} images of one class only, all of them in a set that goes "
             "before; name other contexts, or set fit (--fit) to go on without"
         )
+
+
+def _need_training(task: DomainGeneralization, rows: Rows, unions: Resolved) -> None:
+    for subject in task.classes:
+        mine = unions.union(u for u in unions.rows if subject_of(u) == subject)
+        if not len(np.intersect1d(rows, mine)):
+            raise ConfigurationError(
+                f"task {task.name!r}: all images of {subject!r} that could be trained on are held "
+                "out, since their clusters are few; lower validation and id_test, or name more "
+                "contexts"
+            )
 
 
 def _hold_out(

@@ -28,6 +28,8 @@ class Index:
     indptr, indices : int64 arrays
         Subset i holds the examples ``indices[indptr[i]:indptr[i + 1]]``, ascending.
     n_examples : int
+    whole : Index, optional
+        The same examples with the contexts of every kind, where this index has not all kinds.
     """
 
     names: tuple[str, ...]
@@ -37,6 +39,7 @@ class Index:
     indptr: NDArray[np.int64]
     indices: NDArray[np.int64]
     n_examples: int
+    whole: Index | None = None
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
@@ -76,11 +79,18 @@ class Index:
         return self._number.get(name)
 
     def pair(self, subject: str, context: str) -> list[int]:
-        """Numbers of the subsets of a class and a context, of whatever kind."""
-        return self._pairs.get((subject, context), [])
+        """Numbers of the subsets of a class and a context, of whatever kind.
+
+        A context may also be called as in the subset's name, "attribute: orange".
+        """
+        found = self._pairs.get((subject, context), [])
+        named = self._number.get(f"{subject}({context})")
+        return found if found or named is None else [named]
 
     def holding(self, subject: str) -> Rows:
         """Examples in which a class is seen, as a subject or as an object beside another."""
+        if self.whole is not None:
+            return self.whole.holding(subject)
         beside = [
             i
             for i, (context, kind) in enumerate(zip(self.contexts, self.kinds, strict=True))
@@ -156,6 +166,9 @@ def index_contexts(
         indptr=np.cumsum([0, *(len(p) for p in parts)], dtype=np.int64),
         indices=np.concatenate(parts) if parts else np.empty(0, np.int64),
         n_examples=n,
+        whole=None
+        if set(kinds) >= set(CONTEXT_KINDS)
+        else index_contexts(metadata, without=without),
     )
 
 

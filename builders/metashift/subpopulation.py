@@ -33,8 +33,8 @@ def plan_subpopulation_shift(
         The source holds too few images and `fit` is off; the message says what is there.
     """
     mixed = ambiguous(index, task.classes)
-    major = resolve(task.majority, index, task.name, fit=task.fit).without(mixed)
-    minor = resolve(task.minority, index, task.name, fit=task.fit).without(mixed)
+    major = resolve(task.majority, index, f"task {task.name!r}", fit=task.fit).without(mixed)
+    minor = resolve(task.minority, index, f"task {task.name!r}", fit=task.fit).without(mixed)
     rows: dict[str, Rows] = {}
     both: dict[str, int] = {}
     for a in task.majority:
@@ -45,7 +45,7 @@ def plan_subpopulation_shift(
         rows[b] = np.setdiff1d(minor.rows[b], shared) if task.overlap == "drop" else minor.rows[b]
     ranked = {name: _ranked(task, r, metadata, seed) for name, r in rows.items()}
 
-    wanted = _cells(task, 1.0)
+    full = wanted = _cells(task, task.train_per_class)
     cells = _draw(ranked, wanted, Clusters(metadata))
     if cells is None and task.fit:
         wanted, cells = _largest(task, ranked, metadata)
@@ -80,7 +80,7 @@ def plan_subpopulation_shift(
     missing = sorted({*major.missing, *minor.missing})
     if missing:
         notes["contexts_without_image"] = missing
-    if wanted != _cells(task, 1.0):
+    if wanted != full:
         notes["fitted"] = {f"{split} {group}": n for (split, group), n in wanted.items()}
     return ConfigPlan(
         name=slug(task.name),
@@ -105,15 +105,17 @@ def _in_order(task: SubpopulationShift) -> list[str]:
     return [next(a for a in task.majority if subject_of(a) == subject_of(b)) for b in task.minority]
 
 
-def _cells(task: SubpopulationShift, factor: float) -> Cells:
-    def scaled(n: int) -> int:
-        return max(int(n * factor), 1) if n else 0
+def _cells(task: SubpopulationShift, train: int) -> Cells:
+    """The task's counts, scaled so that a class has `train` training images."""
 
-    train, minority = scaled(task.train_per_class), scaled(task.n_minority)
+    def scaled(n: int) -> int:
+        return max(n * train // task.train_per_class, 1) if n else 0
+
+    minority = scaled(task.n_minority)
     groups = [*task.majority, *task.minority]
     cells: Cells = {("test", g): scaled(task.test_per_group) for g in groups}
     cells |= {("validation", g): scaled(task.validation_per_group) for g in groups}
-    cells |= {("train", g): train - minority for g in task.majority}
+    cells |= {("train", g): max(train, 1) - minority for g in task.majority}
     cells |= {("train", g): minority for g in task.minority}
     return cells
 
@@ -156,10 +158,10 @@ def _largest(
 ) -> tuple[Cells, dict[tuple[str, str], NDArray[np.int64]] | None]:
     """The largest counts in the task's proportions that can be filled."""
     low, high = 0, task.train_per_class
-    best: tuple[Cells, Any] = (_cells(task, 0.0), None)
+    best: tuple[Cells, Any] = (_cells(task, 0), None)
     while low < high:
         size = (low + high + 1) // 2
-        cells = _cells(task, size / task.train_per_class)
+        cells = _cells(task, size)
         drawn = _draw(ranked, cells, Clusters(metadata))
         if drawn is None:
             high = size - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,25 +19,30 @@ from shiftbench.schema import (
 )
 
 from .index import Index, Rows, distinct
-from .tasks import subject_of
 from .words import explain, explain_union
 
 __all__ = [
     "Made",
+    "Union",
     "community_unions",
     "images_config",
     "membership_table",
     "subset_table",
-    "union_rows",
 ]
 
-Made = dict[str, tuple[tuple[str, ...], Rows]]
-"""Unions by name: the contexts that each is made of, and its examples."""
+
+@dataclass(frozen=True)
+class Union:
+    """A union of subsets of one class: their contexts with their kinds, and its examples."""
+
+    subject: str
+    context: str
+    parts: tuple[tuple[str, str], ...]
+    rows: Rows
 
 
-def union_rows(unions: Made) -> list[Rows]:
-    """The examples of each union."""
-    return [rows for _, rows in unions.values()]
+Made = dict[str, Union]
+"""Unions by name."""
 
 
 def community_unions(kept: Index, community: np.ndarray[Any, Any]) -> Made:
@@ -47,26 +53,30 @@ def community_unions(kept: Index, community: np.ndarray[Any, Any]) -> Made:
     made: Made = {}
     for (subject, number), mine in sorted(members.items()):
         largest = max(mine, key=lambda i: (kept.sizes[i], kept.names[i]))
-        name = f"{subject}(community {number}: {kept.contexts[largest]})"
-        made[name] = (tuple(kept.contexts[i] for i in mine), kept.union(mine))
+        context = f"community {number}: {kept.contexts[largest]}"
+        parts = tuple((kept.contexts[i], kept.kinds[i]) for i in mine)
+        made[f"{subject}({context})"] = Union(subject, context, parts, kept.union(mine))
     return made
 
 
 def subset_table(kept: Index, community: np.ndarray[Any, Any], unions: Made) -> pa.Table:
     """Table `subsets`, by name."""
     names = [*kept.names, *unions]
-    subjects = [*kept.subjects, *(subject_of(n) for n in unions)]
-    contexts = [*kept.contexts, *(n[len(subject_of(n)) + 1 : -1] for n in unions)]
+    subjects = [*kept.subjects, *(u.subject for u in unions.values())]
+    contexts = [*kept.contexts, *(u.context for u in unions.values())]
     said = [
         explain(s, c, k) for s, c, k in zip(kept.subjects, kept.contexts, kept.kinds, strict=True)
     ]
-    said += [explain_union(subject_of(n), c) for n, (c, _) in unions.items()]
+    said += [
+        explain_union(u.subject, [c for c, _ in u.parts], [k for _, k in u.parts])
+        for u in unions.values()
+    ]
     columns = [
         names,
         subjects,
         contexts,
         [*kept.kinds, *["union"] * len(unions)],
-        [*kept.sizes.tolist(), *(len(r) for r in union_rows(unions))],
+        [*kept.sizes.tolist(), *(len(u.rows) for u in unions.values())],
         [*community.tolist(), *[None] * len(unions)],
         said,
     ]

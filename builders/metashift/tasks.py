@@ -2,31 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shiftbench.errors import ConfigurationError
 
-__all__ = ["DomainGeneralization", "SubpopulationShift", "Unions", "subject_of"]
+__all__ = ["DomainGeneralization", "SubpopulationShift", "Unions", "split_name", "subject_of"]
 
 Unions = Mapping[str, tuple[str, ...]]
 """Named unions of contexts of one class: ``{"cat(sofa)": ("cup", "sofa", "chair")}``."""
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """The class and the context of a subset's name.
+
+    The context is what the last bracket holds, with the brackets in it; where they do not match,
+    it begins at the first one.
+
+    Examples
+    --------
+    >>> split_name("cat(sofa)")
+    ('cat', 'sofa')
+    >>> split_name("crane (bird)(water)"), split_name("cat(ski (pole))")
+    (('crane (bird)', 'water'), ('cat', 'ski (pole)'))
+    """
+    if not isinstance(name, str) or "(" not in name or not name.endswith(")"):
+        raise ConfigurationError(
+            f"{name!r} is no subset name; write class(context), as in 'cat(sofa)'"
+        )
+    open_brackets = 0
+    for at in range(len(name) - 1, -1, -1):
+        open_brackets += (name[at] == ")") - (name[at] == "(")
+        if not open_brackets:
+            break
+    else:
+        at = name.index("(")
+    subject, context = name[:at].strip(), name[at + 1 : -1].strip()
+    if not subject:
+        raise ConfigurationError(f"{name!r} names no class; write class(context), as in 'cat(bed)'")
+    return subject, context
+
+
 def subject_of(name: str) -> str:
-    """The class of a subset's name: the text before the first ``(``.
+    """The class of a subset's name.
 
     Examples
     --------
     >>> subject_of("cat(sofa)")
     'cat'
     """
-    subject, bracket, _ = name.partition("(")
-    if not bracket or not name.endswith(")") or not subject.strip():
+    return split_name(name)[0]
+
+
+def check_unions(what: str, unions: Unions) -> None:
+    """Refuse unions that are none.
+
+    Raises
+    ------
+    ConfigurationError
+        Not a mapping from subset names to lists of contexts.
+    """
+    if not isinstance(unions, Mapping) or not unions:
         raise ConfigurationError(
-            f"{name!r} is no subset name; write class(context), as in 'cat(sofa)'"
+            f"{what} is {unions!r}; give named unions of contexts, as in "
+            "{'cat(home)': ['sofa', 'bed']}"
         )
-    return subject.strip()
+    for name, contexts in unions.items():
+        subject_of(name)
+        if isinstance(contexts, str) or not all(isinstance(c, str) for c in contexts):
+            raise ConfigurationError(
+                f"{what} has {contexts!r} as the contexts of {name!r}; give a list "
+                f"of names, as in {[contexts] if isinstance(contexts, str) else ['sofa']!r}"
+            )
+
+
+def check_one_meaning(task: str, sets: Iterable[Unions], known: Unions) -> Unions:
+    """The unions of some sets together with those known before.
+
+    Raises
+    ------
+    ConfigurationError
+        A name stands for two different unions: a distance to it would mean neither.
+    """
+    met = {name: tuple(contexts) for name, contexts in known.items()}
+    for unions in sets:
+        for name, contexts in unions.items():
+            if set(met.setdefault(name, tuple(contexts))) != set(contexts):
+                raise ConfigurationError(
+                    f"task {task!r}: the name {name!r} stands for the contexts {list(contexts)} "
+                    f"and, elsewhere, for {list(met[name])}; name the two apart"
+                )
+    return met
 
 
 @dataclass(frozen=True)
@@ -70,7 +136,7 @@ class DomainGeneralization:
             raise ConfigurationError(
                 f"task {self.name!r} needs contexts in `train` and at least one set in `test`"
             )
-        if self.validation < 0 or self.id_test < 0 or self.validation + self.id_test >= 1:
+        if not (self.validation >= 0 <= self.id_test and self.validation + self.id_test < 1):
             raise ConfigurationError(
                 f"task {self.name!r} holds out {self.validation} and {self.id_test} of the "
                 "training contexts; allowed: shares of 0 or more that leave some to train on"
@@ -80,6 +146,15 @@ class DomainGeneralization:
             raise ConfigurationError(
                 f"task {self.name!r} has {both} in `test` and in `further_test`; name them apart"
             )
+        taken = sorted({"train", "ood_validation"} & {*self.test, *self.further_test})
+        if taken:
+            raise ConfigurationError(
+                f"task {self.name!r} has a test set called {taken[0]!r}, which is another split; "
+                "give it another name"
+            )
+        for where, unions in {"train": self.train, **self.test_sets}.items():
+            check_unions(f"task {self.name!r}: {where}", unions)
+        check_one_meaning(self.name, [self.train, *self.test_sets.values()], {})
         for where, unions in self.test_sets.items():
             strange = sorted({subject_of(u) for u in unions} - set(self.classes))
             if strange:
@@ -139,16 +214,23 @@ class SubpopulationShift:
     fit: bool = False
 
     def __post_init__(self) -> None:
+        check_unions(f"task {self.name!r}: majority", self.majority)
+        check_unions(f"task {self.name!r}: minority", self.minority)
+        both = sorted(set(self.majority) & set(self.minority))
+        if both:
+            raise ConfigurationError(
+                f"task {self.name!r} has {both} in majority and in minority; name them apart"
+            )
         major, minor = ([subject_of(n) for n in u] for u in (self.majority, self.minority))
         if sorted(major) != sorted(minor) or len(set(major)) != len(major) or len(major) < 2:
             raise ConfigurationError(
                 f"task {self.name!r} needs one majority and one minority union for each of two or "
                 f"more classes; it has {major} and {minor}"
             )
-        if not 0 <= self.n_minority <= self.train_per_class:
+        if self.train_per_class < 1 or not 0 <= self.n_minority <= self.train_per_class:
             raise ConfigurationError(
-                f"task {self.name!r}: n_minority is {self.n_minority}; allowed: 0 to "
-                f"train_per_class = {self.train_per_class}"
+                f"task {self.name!r}: train_per_class is {self.train_per_class} and n_minority "
+                f"{self.n_minority}; allowed: 1 and above, and 0 to train_per_class"
             )
         if self.test_per_group < 1 or self.validation_per_group < 0:
             raise ConfigurationError(

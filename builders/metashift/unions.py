@@ -36,7 +36,7 @@ class Resolved:
         return replace(self, rows=left)
 
 
-def resolve(unions: Unions, index: Index, task: str, *, fit: bool) -> Resolved:
+def resolve(unions: Unions, index: Index, what: str, *, fit: bool) -> Resolved:
     """Look the contexts of some unions up, leaving out no image.
 
     Raises
@@ -49,7 +49,7 @@ def resolve(unions: Unions, index: Index, task: str, *, fit: bool) -> Resolved:
         subject = subject_of(name)
         if subject not in index.by_subject:
             raise ConfigurationError(
-                f"task {task!r} names the class {subject!r}, which the source does not have; "
+                f"{what} names the class {subject!r}, which the source does not have; "
                 f"{near_names(subject, index.by_subject)}"
             )
         numbers = []
@@ -62,7 +62,7 @@ def resolve(unions: Unions, index: Index, task: str, *, fit: bool) -> Resolved:
     if missing and not fit:
         known = {n for m in missing for n in _contexts(index, subject_of(m))}
         raise ConfigurationError(
-            f"task {task!r} names {len(missing)} contexts that hold no image: "
+            f"{what} names {len(missing)} contexts that hold no image: "
             f"{', '.join(missing)}; {near_names(missing[0], known)}; correct them, or set fit "
             "(--fit) to go on without them"
         )

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shiftbench.errors import ConfigurationError, MissingExtraError
+from shiftbench.errors import ConfigurationError, MissingExtraError, StorageError
 
 __all__ = ["FORMATS", "extra", "save"]
 
@@ -65,6 +65,8 @@ def save(chart: Any, path: str | Path) -> None:
         Another ending.
     MissingExtraError
         The package that renders is not installed (extra ``report``).
+    StorageError
+        The file cannot be written.
 
     Examples
     --------
@@ -84,13 +86,17 @@ def save(chart: Any, path: str | Path) -> None:
     spec = chart.to_dict()
     text = json.dumps(spec, sort_keys=True)
     if kind == ".json":
-        path.write_text(text + "\n", encoding="utf-8")
+        made = (text + "\n").encode()
     elif kind == ".svg":
-        path.write_text(extra("vl_convert").vegalite_to_svg(text), encoding="utf-8")
+        made = extra("vl_convert").vegalite_to_svg(text).encode()
     elif kind == ".png":
-        path.write_bytes(extra("vl_convert").vegalite_to_png(text, scale=2))
+        made = extra("vl_convert").vegalite_to_png(text, scale=2)
     else:
-        path.write_text(_html(spec, text), encoding="utf-8")
+        made = _html(spec, text).encode()
+    try:
+        path.write_bytes(made)
+    except OSError as error:
+        raise StorageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
 def _html(spec: dict[str, Any], text: str) -> str:

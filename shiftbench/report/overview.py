@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shiftbench.benchmark import Benchmark
+from shiftbench.errors import printable
 
 __all__ = ["overview", "overview_text"]
 
@@ -114,7 +115,7 @@ def overview_text(found: dict[str, Any]) -> str:
         lines.append(f"left out: {left_out}")
     if found["rejected"]:
         lines.append(f"rejected: {found['rejected']} inputs, see the config 'rejected'")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _more(entries: Sequence[Any]) -> list[str]:

@@ -259,7 +259,7 @@ class _Rows:
             return [_named_tags(v or (), names) for v in values]
         inner = inner.value_type if pa.types.is_dictionary(inner) else inner
         plain = is_text(inner) or pa.types.is_integer(inner) or pa.types.is_null(inner)
-        if pa.types.is_dictionary(kind) or not pa.types.is_nested(kind) or not plain:
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not plain:
             raise ConfigurationError(
                 f"{self.label}: the column {column!r} is of type {kind}; expected is a list of "
                 "text, or text that holds one"
@@ -330,6 +330,10 @@ def _named_tags(codes: Sequence[int | None], names: Sequence[str]) -> list[str] 
 
 def _strings(table: pa.Table) -> pa.Table:
     """The table with views of strings, for which Arrow lacks most functions, made plain."""
-    kinds = {pa.string_view(): pa.string(), pa.list_(pa.string_view()): pa.list_(pa.string())}
-    fields = [f.with_type(kinds.get(f.type, f.type)) for f in table.schema]
-    return table.cast(pa.schema(fields))
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_list(kind):
+            return pa.list_(plain(kind.value_type))
+        return pa.string() if pa.types.is_string_view(kind) else kind
+
+    return table.cast(pa.schema([f.with_type(plain(f.type)) for f in table.schema]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -104,7 +105,7 @@ def _front(manifest: Manifest) -> str:
     front["configs"] = [
         {
             "config_name": name,
-            "description": f"{entry.description} digest sha256:{entry.digest}".strip(),
+            "description": f"{entry.description} {_identity(manifest, entry)}".strip(),
             **({"default": True} if name == default else {}),
             "data_files": [
                 {"split": split, "path": f"data/{name}/{split}-*.parquet"}
@@ -117,6 +118,18 @@ def _front(manifest: Manifest) -> str:
         if any(split.rows for split in entry.splits.values())
     ]
     return yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _identity(manifest: Manifest, entry: ConfigEntry) -> str:
+    """What changes with the config. `datasets` caches by it, whatever the files are and where.
+
+    The digest leaves metadata columns out, so the files stand beside it.
+    """
+    digest = f"digest sha256:{entry.digest}"
+    if entry.kind not in ("task", "examples"):
+        return digest  # of the whole table
+    named = [manifest.files[path].sha256 for s in entry.splits.values() for path in s.files]
+    return f"{digest} files sha256:{hashlib.sha256(' '.join(named).encode()).hexdigest()}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -181,11 +194,15 @@ def _notes(config: ConfigEntry) -> str:
         if key == "groups":
             continue
         if isinstance(value, Mapping):
-            value = ", ".join(f"{k}: {v:.4g}" for k, v in value.items())
+            value = ", ".join(f"{k}: {_number(v)}" for k, v in value.items())
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
         lines.append(f"- {key.replace('_', ' ')}: {cell(value)}\n")
     return "\n" + "".join(lines) if lines else ""
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:

@@ -165,7 +165,7 @@ def test_the_report_is_that_of_the_file_and_the_digest_as_defined(
 
 def test_a_digest_that_was_computed_once_stays() -> None:
     digest = row_digest("e1", ["ab" * 32], 1, ["cat(sofa)"], "c1")
-    assert digest.hex() == "GOLDEN"
+    assert digest.hex() == "e2fc68ce75a62bf0415bba76acc1e7e6bb31089b76b58a39d6927076915b0171"
 
 
 label_kinds = st.sampled_from(
@@ -327,7 +327,7 @@ def test_row_groups_have_at_most_their_bytes(
     data = Contents({f"e{i:04d}": bytes([i]) * n for i, n in enumerate(sizes)})
     written(shard_of({}, len(sizes), content=Image()), data, tmp_path)
     # Only content that is larger by itself makes a larger group.
-    assert [rows for rows, _ in layout(tmp_path / PATH)] == [2, 2, 1, 1 + 0, 2, 1, 1]
+    assert [rows for rows, _ in layout(tmp_path / PATH)] == [2, 2, 1, 1, 2, 1, 1]
 
 
 def test_how_the_columns_lie(tmp_path: Path) -> None:
@@ -354,20 +354,6 @@ def test_content_defined_chunks_are_on() -> None:
     options = write_module.parquet_options(dict(shard_of({}, 0, content=Image()).features))
     assert options["use_content_defined_chunking"]
     assert options["write_page_index"]
-
-
-def test_what_was_inserted_moves_few_pages(tmp_path: Path) -> None:
-    def pieces(names: list[str]) -> set[bytes]:
-        data = Contents({f"e{i:04d}": pictures[n] for i, n in enumerate(names)})
-        written(shard_of({}, len(names), content=Image()), data, tmp_path)
-        # Pages as another tool would deduplicate them: what lies between two pictures' starts.
-        whole = (tmp_path / PATH).read_bytes()
-        return {whole[i : i + 60_000] for i in (whole.find(p) for p in pictures.values()) if i > 0}
-
-    rng = np.random.default_rng(0)
-    pictures = {str(i): rng.bytes(60_000) for i in range(60)}
-    names = list(pictures)
-    assert pieces(names[:50]) & pieces(["55", *names[:50]]) == {pictures[n] for n in names[:50]}
 
 
 @pytest.mark.parametrize("level", ["header", "decode"])
