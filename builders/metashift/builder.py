@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from typing import Any, ClassVar, Literal
@@ -158,17 +158,13 @@ class MetaShift:
         found = self._find(metadata, excluded)
         unions = self._unions(found)
         kept = found.kept
+        _distinct(kept.names)
         community = subset_communities(_subsets(kept), self.edge_threshold)
         if self.merge == "communities":
             unions = community_unions(kept, community)
         subsets = subset_table(kept, community, unions)
         member_names = [*kept.names, *unions]
-        twice = sorted(name for name, n in Counter(member_names).items() if n > 1)
-        if twice:
-            raise ConfigurationError(
-                f"{len(twice)} names stand for two subsets each, such as {twice[0]!r}; rename a "
-                "class or a context in the source"
-            )
+        _distinct(member_names)
         member_rows = [kept.rows(i) for i in range(len(kept.names))]
         member_rows += [u.rows for u in unions.values()]
         membership = membership_table(member_names, member_rows, metadata)
@@ -322,6 +318,15 @@ class _Found:
     all: Index
     kept: Index
     counts: dict[str, int]
+
+
+def _distinct(names: Sequence[str]) -> None:
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
+    if twice:
+        raise ConfigurationError(
+            f"{len(twice)} names stand for two subsets each, such as {twice[0]!r}; rename a class "
+            "or a context in the source"
+        )
 
 
 def _rows_of(metadata: Metadata, ids: frozenset[str]) -> Rows:

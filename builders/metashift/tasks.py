@@ -69,11 +69,15 @@ def check_unions(what: str, unions: Unions) -> None:
         )
     for name, contexts in unions.items():
         subject_of(name)
-        if isinstance(contexts, str) or not all(isinstance(c, str) for c in contexts):
+        if isinstance(contexts, str) or not contexts or not all(map(_is_text, contexts)):
             raise ConfigurationError(
                 f"{what} has {contexts!r} as the contexts of {name!r}; give a list "
                 f"of names, as in {[contexts] if isinstance(contexts, str) else ['sofa']!r}"
             )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def check_one_meaning(task: str, sets: Iterable[Unions], known: Unions) -> Unions:
