@@ -88,7 +88,7 @@ def printable(text: str) -> str:
 
     Examples
     --------
-    >>> print(printable("cat\x1b[31m, größer als \u202e1"))
-    cat\x1b[31m, größer als \u202e1
+    >>> print(printable("größer, " + chr(27) + "[31mred"))
+    größer, \\x1b[31mred
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

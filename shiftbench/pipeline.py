@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -153,6 +154,11 @@ def build(
     """
     if checks not in LEVELS:
         raise ConfigurationError(f"checks is {checks!r}; allowed: {', '.join(LEVELS)}")
+    if max_pixels < 1 or (max_rejected is not None and max_rejected < 0):
+        raise ConfigurationError(
+            f"max_pixels is {max_pixels} and max_rejected {max_rejected}; allowed: 1 and above, "
+            "and 0 and above"
+        )
     settings = Checks(checks, max_pixels, tuple(modes))
     show = shown(progress)
     target = Location(str(out))
@@ -358,19 +364,28 @@ def source_recipe(source: Source) -> dict[str, Any]:
     """A source's name and options as plain values.
 
     Absolute paths are cut to their last part: where the data lay on one machine is nobody's
-    business and means nothing elsewhere.
+    business and means nothing elsewhere. Of URLs users, passwords and queries, which hold tokens,
+    are left out.
     """
     kind = type(source)
     registered = {target: name for name, target in SOURCES.items()}
     name = registered.get(f"{kind.__module__}:{kind.__qualname__}", kind.__qualname__)
-    options = msgspec.to_builtins(source, enc_hook=lambda o: f"<{type(o).__name__} in memory>")
+    options = msgspec.to_builtins(source, enc_hook=_named)
     return {"name": name, **{k: _portable(v) for k, v in options.items() if v is not None}}
 
 
+def _named(value: object) -> str:
+    return str(value) if isinstance(value, PurePath) else f"<{type(value).__name__} in memory>"
+
+
 def _portable(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.removeprefix("file://")
+    if isinstance(value, str) and "://" in value:
+        return re.sub(r"(?<=://)[^/]*@|\?.*?(?=::|$)", "", value)
     if isinstance(value, str) and PurePath(value).is_absolute():
         return PurePath(value).name
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_portable(v) for v in value]
     return value
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 import shiftbench as sb
+from shiftbench.errors import ConfigurationError
+from shiftbench.recipe import read_recipe
 
 SMALL = [
     "--source", "scenes", "--n-scenes", "200", "--size", "32", "--min-size", "3",
@@ -16,12 +19,13 @@ SMALL = [
 ]  # fmt: skip
 
 
-def run(*words, cwd=None, code=0):
+def run(*words, cwd=None, code=0, env=None):
     result = subprocess.run(
         [sys.executable, "-m", "shiftbench.cli", *map(str, words)],
         capture_output=True,
         text=True,
         cwd=cwd,
+        env=env,
         check=False,
     )
     assert result.returncode == code, (result.stdout, result.stderr)
@@ -202,3 +206,59 @@ def test_graph_needs_the_extra_or_draws(built, tmp_path):
         "did you mean 'cat'"
         in run("info", out, "--graph", "g.svg", "--classes", "caat", cwd=tmp_path, code=1).stderr
     )
+
+
+def test_a_file_that_is_called_like_a_builder_is_in_nobodys_way(tmp_path):
+    (tmp_path / "metashift").touch()
+    run("build", "metashift", *SMALL, "--out", "out", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('source = "scenes"', "a table [source] is needed"),
+        ('options = "x"\n[source]\nname = "scenes"', "a table [options] is needed"),
+        ('seed = true\n[source]\nname = "scenes"', "seed is True"),
+        ('[source]\nname = "scenes"\n[options]\ntasks = 3', "tasks is 3"),
+        ('[source]\nname = "scenes"\n[options]\ntasks = "cat_dog_1"', "give a list of names"),
+        ('[source]\nname = "scenes"\n[options]\ntasks = [3]', "tasks hold 3"),
+        ('[source]\nname = "scenes"\n[options.merge]\n"cat(x)" = "sofa"', "a list of contexts"),
+        (
+            '[source]\nname = "scenes"\n[[options.tasks]]\nkind = "SubpopulationShift"\n'
+            "n_minorty = 3",
+            "did you mean 'n_minority'",
+        ),
+    ],
+)
+def test_recipes_that_cannot_be(tmp_path, change, said):
+    path = tmp_path / "recipe.toml"
+    path.write_text(f'builder = "metashift"\n{change}\n', "utf-8")
+    with pytest.raises(ConfigurationError) as told:
+        read_recipe(path)
+    assert said in str(told.value)
+
+
+def test_info_shows_names_and_lets_them_do_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text("label,tags\ncat,\x1b[31mred\ncat,\u202etfel\n", "utf-8")
+    run(
+        "build", "metashift", "--source", "images", "--table", "t.csv", "--tags-separator", ";",
+        "--min-size", 1, "--min-subsets", 1, "--out", "out", cwd=tmp_path,
+    )  # fmt: skip
+    said = run("info", "out", cwd=tmp_path).stdout
+    assert "\\x1b[31mred" in said
+    assert all(c.isprintable() or c == "\n" for c in said)
+    told = run("info", "no\x1b[31m", cwd=tmp_path, code=1).stderr
+    assert "\x1b" not in told
+
+
+def test_info_prints_in_any_encoding(built):
+    out, _ = built
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    run("info", out, env=environment)
+
+
+def test_a_picture_that_cannot_be_written(built, tmp_path):
+    out, _ = built
+    told = run("info", out, "--graph", tmp_path / "none" / "x.svg", code=1).stderr
+    assert "cannot write" in told
+    assert "--graph FILE" in run("info", out, "--classes", "cat", code=1).stderr

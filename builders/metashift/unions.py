@@ -60,7 +60,7 @@ def resolve(unions: Unions, index: Index, what: str, *, fit: bool) -> Resolved:
                 missing.append(f"{subject}({context})")
         rows[name] = index.union(numbers)
     if missing and not fit:
-        known = {n for m in missing for n in _contexts(index, subject_of(m))}
+        known = {n for union in unions for n in _contexts(index, subject_of(union))}
         raise ConfigurationError(
             f"{what} names {len(missing)} contexts that hold no image: "
             f"{', '.join(missing)}; {near_names(missing[0], known)}; correct them, or set fit "

@@ -115,6 +115,11 @@ class Content:
                     self.locators[i] = folder.locator(name)
                     self.files[folder.locator(name)] = folder.files[name]
                     self.names[i] = name
+        if not self.files:
+            raise SourceError(
+                f"{self.label}: none of the {len(paths)} image files that the column names is "
+                f"there, e.g. {next(iter(paths.values()))!r}; point `images` to their folder"
+            )
 
     def there(self, row: int, rejected: list[tuple[str, str]]) -> bool:
         """Whether a row's image is there; the absent are counted, the unusable recorded."""

@@ -21,7 +21,15 @@ from shiftbench.errors import ConfigurationError, SourceError
 from shiftbench.sources._files import OPEN_ERRORS, is_url, open_error
 from shiftbench.sources._json import DECODE_ERRORS
 
-__all__ = ["Table", "class_names", "image_bytes", "is_image", "is_text", "open_table"]
+__all__ = [
+    "Table",
+    "class_names",
+    "image_bytes",
+    "is_image",
+    "is_text",
+    "open_table",
+    "plain_strings",
+]
 
 ROWS_AT_ONCE = 256
 
@@ -301,3 +309,14 @@ def image_bytes(column: pa.Array) -> pa.Array | None:
         # struct_field, not field(): it heeds the struct's own nulls and offset.
         return pc.struct_field(column, "bytes")
     return None if is_text(column.type) else column
+
+
+def plain_strings(table: pa.Table) -> pa.Table:
+    """The table with views of strings, for which Arrow lacks most functions, made plain."""
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_list(kind):
+            return pa.list_(plain(kind.value_type))
+        return pa.string() if pa.types.is_string_view(kind) else kind
+
+    return table.cast(pa.schema([f.with_type(plain(f.type)) for f in table.schema]))

@@ -14,13 +14,13 @@ from shiftbench.schema import Metadata
 from shiftbench.sources._coco import Caption, CocoFile, ImageRecord, licence_id
 from shiftbench.sources._files import (
     FileReader,
-    assemble,
     file_label,
     list_folder,
     need_some,
     read_annotations,
 )
 from shiftbench.sources._json import DECODE_ERRORS
+from shiftbench.sources._metadata import assemble
 
 __all__ = ["CocoInstances", "licence_id"]
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -16,10 +15,11 @@ from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.hashing import table_hash
 from shiftbench.schema import CONTEXT_KINDS, PRIVATE_COLUMNS, Image, Metadata, feature_of
 from shiftbench.sources._contexts import contexts_table
-from shiftbench.sources._files import clusters, file_label, fingerprint, rejected_table
+from shiftbench.sources._files import file_label
 from shiftbench.sources._image_columns import CellReader, Content
-from shiftbench.sources._json import DECODE_ERRORS
-from shiftbench.sources._tables import Table, class_names, is_text, open_table
+from shiftbench.sources._metadata import clusters, fingerprint, rejected_table
+from shiftbench.sources._tables import Table, class_names, is_text, open_table, plain_strings
+from shiftbench.sources._tags import named_tags, split_tags
 
 __all__ = ["ImageTable"]
 
@@ -97,7 +97,7 @@ class ImageTable:
             raise ConfigurationError("tags_separator is empty; give what stands between the tags")
         table = self._open()
         kept = self._kept(table)
-        plain = _strings(table.columns([*self._named(), *kept]))
+        plain = plain_strings(table.columns([*self._named(), *kept]))
         rejected: list[tuple[str, str]] = []
         rows = _Rows(self, plain, table, rejected)
         content = Content(table, self.image_column, self.images, self._label(), plain.num_rows)
@@ -253,10 +253,10 @@ class _Rows:
         values = self.data[column].to_pylist()
         names = class_names(self.table.features.get(column))
         if is_text(kind):
-            return [_split(v or "", self.source.tags_separator) for v in values]
+            return [split_tags(v or "", self.source.tags_separator) for v in values]
         inner = getattr(kind, "value_type", pa.null())
         if names is not None and pa.types.is_integer(inner):
-            return [_named_tags(v or (), names) for v in values]
+            return [named_tags(v or (), names) for v in values]
         inner = inner.value_type if pa.types.is_dictionary(inner) else inner
         plain = is_text(inner) or pa.types.is_integer(inner) or pa.types.is_null(inner)
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not plain:
@@ -307,33 +307,3 @@ class _Rows:
         ).reshape(-1, 3)
         part = (coded[:, 0], coded[:, 1], coded[:, 2], CONTEXT_KINDS.index("object"))
         return contexts_table([[part]], subjects, contexts)
-
-
-def _split(text: str, separator: str | None) -> list[str] | str:
-    text = text.strip()
-    if not text:
-        return []
-    if separator is not None:
-        return [t.strip() for t in text.split(separator)]
-    try:
-        return [t.strip() for t in msgspec.json.decode(text, type=list[str])]
-    except DECODE_ERRORS:
-        return f"the tags {text[:80]!r} are no JSON list of text; is there a separator to state?"
-
-
-def _named_tags(codes: Sequence[int | None], names: Sequence[str]) -> list[str] | str:
-    above = [t for t in codes if t is not None and t >= len(names)]
-    if above:
-        return f"the tag {above[0]} has no name; there are {len(names)}"
-    return [names[t].strip() for t in codes if t is not None and t >= 0]
-
-
-def _strings(table: pa.Table) -> pa.Table:
-    """The table with views of strings, for which Arrow lacks most functions, made plain."""
-
-    def plain(kind: pa.DataType) -> pa.DataType:
-        if pa.types.is_list(kind):
-            return pa.list_(plain(kind.value_type))
-        return pa.string() if pa.types.is_string_view(kind) else kind
-
-    return table.cast(pa.schema([f.with_type(plain(f.type)) for f in table.schema]))

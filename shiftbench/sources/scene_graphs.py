@@ -17,7 +17,6 @@ from shiftbench.sources._contexts import Codes, Presence
 from shiftbench.sources._files import (
     FileReader,
     Folder,
-    assemble,
     facts,
     file_label,
     list_folder,
@@ -27,6 +26,7 @@ from shiftbench.sources._files import (
     read_annotations,
 )
 from shiftbench.sources._gqa import COLUMNS, Gathered
+from shiftbench.sources._metadata import assemble
 
 __all__ = ["SceneGraph", "SceneGraphs", "SceneObject", "annotate"]
 

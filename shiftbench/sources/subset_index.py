@@ -20,7 +20,6 @@ from shiftbench.schema import CONTEXT_KINDS, Metadata
 from shiftbench.sources._contexts import contexts_table
 from shiftbench.sources._files import (
     FileReader,
-    assemble,
     file_label,
     list_folder,
     need_some,
@@ -29,6 +28,7 @@ from shiftbench.sources._files import (
     read_annotations,
 )
 from shiftbench.sources._json import DECODE_ERRORS, json_error, members
+from shiftbench.sources._metadata import assemble
 from shiftbench.sources._tables import is_text
 
 __all__ = ["SubsetIndex", "parse_subset_name"]

@@ -158,3 +158,88 @@ def test_odd_names_pass_through(name):
     assert set(members(made)) == {f"{name}(sofa)", f"sofa({name})"}
     rows = {r["subset"]: r for r in made.tables["subsets"].to_pylist()}
     assert rows[f"{name}(sofa)"]["class"] == name
+
+
+def test_a_class_named_twice_is_one():
+    assert members(plan(ROOM, classes=["cat", "cat"])) == members(plan(ROOM, classes=["cat"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"classes": []}, "classes is empty"),
+        ({"classes": [1]}, "give their names as text"),
+        ({"merge": ["cat(x)"]}, "merge is"),
+        ({"merge": {"cat(x)": "sofa"}}, r"a list of names, as in \['sofa'\]"),
+        ({"merge": {"cat(x)": []}}, "a list of names"),
+        ({"merge": {"cat (sofa)": ["bed"]}}, "subsets already"),
+        ({"tasks": [3]}, "tasks hold 3"),
+    ],
+)
+def test_names_that_cannot_be(options, said):
+    with pytest.raises(ConfigurationError, match=said):
+        plan(ROOM, **options)
+
+
+def test_a_union_may_be_of_a_class_that_is_not_kept():
+    made = plan(ROOM, classes=["cat"], merge={"dog(x)": ["sofa"]})
+    assert members(made)["dog(x)"] == ["d"]
+    images = made.configs[0]
+    assert images.features["label"].feature.names == ("cat", "dog")
+
+
+def test_a_union_without_image_is_left_out_and_counted():
+    made = plan(ROOM, classes=["cat"], merge={"cat(x)": ["car"]}, fit=True)
+    assert "cat(x)" not in made.tables["subsets"]["subset"].to_pylist()
+    assert made.counts["unions_without_image"] == 1
+
+
+def pairs(*images):
+    return Literal(tuple((f"{i}", tuple(found)) for i, found in enumerate(images)))
+
+
+CRANES = pairs([("crane (bird)", "water", "object")], [("crane (machine)", "water", "object")])
+
+
+@pytest.mark.parametrize(
+    "merge", ["communities", {"crane (bird)(wet)": ["water"], "crane (machine)(wet)": ["water"]}]
+)
+def test_classes_with_brackets_in_their_names(merge):
+    table = plan(CRANES, merge=merge).tables["subsets"].to_pylist()
+    assert {r["class"] for r in table} == {"crane (bird)", "crane (machine)"}
+    unions = {r["context"] for r in table if r["kind"] == "union"}
+    assert unions == ({"community 0: water"} if merge == "communities" else {"wet"})
+
+
+def test_a_union_is_explained_by_the_kinds_of_its_contexts():
+    source = pairs(
+        [("cat", "black", "attribute"), ("cat", "indoors", "general"), ("cat", "sofa", "object")]
+    )
+    made = plan(source, merge={"cat(all)": ["black", "indoors", "sofa"]})
+    said = {r["subset"]: r["explanation"] for r in made.tables["subsets"].to_pylist()}
+    assert said["cat(all)"] == "black cats, cats indoors or cats with a sofa"
+
+
+def test_one_of_two_subsets_of_one_name_can_be_named():
+    source = pairs([("cat", "orange", "object")], [("cat", "orange", "attribute")])
+    made = plan(source, merge={"cat(fur)": ["attribute: orange"], "cat(any)": ["orange"]})
+    assert members(made)["cat(fur)"] == ["1"]
+    assert members(made)["cat(any)"] == ["0", "1"]
+
+
+def test_names_that_stand_for_two_subsets_are_refused():
+    source = pairs([("a(b", "c", "object")], [("a", "b(c", "object")])
+    with pytest.raises(ConfigurationError, match=r"'a\(b\(c\)'; rename"):
+        plan(source)
+
+
+def test_two_classes_are_seen_whatever_contexts_are_taken():
+    both = [("cat", "black", "attribute"), ("cat", "dog", "object"), ("dog", "cat", "object")]
+    source = pairs(both, [("cat", "black", "attribute")], [("dog", "black", "attribute")])
+    made = plan(source, classes=["cat", "dog"], contexts=["attributes"], exclude=True)
+    assert members(made) == {"cat(black)": ["1"], "dog(black)": ["2"]}
+
+
+def test_rejected_content_is_told_where_a_class_becomes_too_small():
+    with pytest.raises(ConfigurationError, match="1 images do not count"):
+        plan(ROOM, classes=["cat"], min_size=2, min_subsets=2, excluded=frozenset("b"))

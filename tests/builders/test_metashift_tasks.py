@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow.compute as pc
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 
 from shiftbench.builders import MetaShift
 from shiftbench.builders.metashift.presets import preset_task
+from shiftbench.builders.metashift.subpopulation import _cells
 from shiftbench.builders.metashift.tasks import (
     DomainGeneralization,
     SubpopulationShift,
+    split_name,
     subject_of,
 )
 from shiftbench.errors import ConfigurationError
@@ -362,3 +365,108 @@ def test_distances_of_tasks_and_of_subsets(scenes_plan):
     n = Counter(r["class"] for r in made.tables["subsets"].to_pylist())
     pairs = sum(k * (k - 1) // 2 for k in n.values())
     assert len(between) == 4 * pairs
+
+
+TRAIN = {"cat(h)": ["sofa"], "dog(h)": ["sofa"]}
+TEST = {"s": {"cat(s)": ["lamp"], "dog(s)": ["lamp"]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cat(sofa)", ("cat", "sofa")),
+        ("cat (sofa)", ("cat", "sofa")),
+        ("crane (bird)(water)", ("crane (bird)", "water")),
+        ("cat(ski (pole))", ("cat", "ski (pole)")),
+        ("cat(a)b)", ("cat", "a)b")),
+    ],
+)
+def test_a_name_is_split_at_its_last_bracket(name, expected):
+    assert split_name(name) == expected
+
+
+@pytest.mark.parametrize("name", ["cat", "(sofa)", "cat(sofa", "", 3])
+def test_what_is_no_name(name):
+    with pytest.raises(ConfigurationError, match="class"):
+        split_name(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"test": {"train": TEST["s"]}}, "called 'train'"),
+        ({"test": {"ood_validation": TEST["s"]}}, "called 'ood_validation'"),
+        ({"further_test": {"train": TEST["s"]}}, "called 'train'"),
+        ({"train": {"cat(h)": "sofa", "dog(h)": ["sofa"]}}, r"as in \['sofa'\]"),
+        ({"train": {"cat(h)": [], "dog(h)": ["sofa"]}}, "a list of names"),
+        ({"test": {"s": {}}}, "give named unions"),
+        ({"validation": float("nan")}, "holds out nan"),
+        ({"test": {"s": {"cat(h)": ["lamp"], "dog(s)": ["lamp"]}}}, "name the two apart"),
+    ],
+)
+def test_domain_generalization_that_cannot_be(change, said):
+    with pytest.raises(ConfigurationError, match=said):
+        DomainGeneralization(**{"name": "t", "train": TRAIN, "test": TEST, **change})
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        (["images"], "config of every benchmark"),
+        (["Shift distances"], "'shift_distances' is a config"),
+        (["Pets", "pets!"], "both become 'pets'"),
+        (["pets", "pets"], "given twice"),
+    ],
+)
+def test_names_of_tasks_that_cannot_be(tasks, said):
+    made = [DomainGeneralization(n, TRAIN, TEST) for n in tasks]
+    with pytest.raises(ConfigurationError, match=said):
+        MetaShift(pets([]), tasks=made)
+
+
+def test_a_union_means_the_same_in_all_tasks():
+    one = DomainGeneralization("a", TRAIN, TEST)
+    other = DomainGeneralization("b", {**TRAIN, "cat(h)": ["bed"]}, TEST)
+    with pytest.raises(ConfigurationError, match=r"task 'b': the name 'cat\(h\)' stands for"):
+        MetaShift(pets([]), tasks=[one, other])
+    assert MetaShift(pets([]), tasks=[one, replace(one, name="b")])
+
+
+def test_a_class_that_would_be_held_out_whole_is_told():
+    source = objects(a="cat sofa", b="dog sofa", c="cat lamp", d="dog lamp")
+    task = DomainGeneralization("t", TRAIN, TEST, validation=0.9, id_test=0)
+    with pytest.raises(ConfigurationError, match="'cat' that could be trained on are held out"):
+        plan_task(source, task)
+
+
+def test_an_image_of_two_classes_is_left_out_whatever_contexts_are_taken():
+    black, white = (("cat", c, "attribute") for c in ("black", "white"))
+    dogs = [("dog", c, "attribute") for c in ("black", "white")]
+    both = (black, ("cat", "dog", "object"), ("dog", "cat", "object"))
+    images = [both, (black,), (white,), *((d,) for d in dogs)]
+    source = Literal(tuple((f"{i}", found) for i, found in enumerate(images)))
+    task = DomainGeneralization(
+        "t",
+        {"cat(b)": ["black"], "dog(b)": ["black"]},
+        {"s": {"cat(w)": ["white"], "dog(w)": ["white"]}},
+        validation=0,
+        id_test=0,
+    )
+    made, config = plan_task(source, task, contexts=["attributes"])
+    assert ids(made, by_name(config)["train"]) == ["1", "3"]
+
+
+def test_groups_of_one_name_are_refused():
+    union = {"cat(a)": ["sofa"], "dog(a)": ["bed"]}
+    with pytest.raises(ConfigurationError, match="in majority and in minority"):
+        SubpopulationShift("t", union, union)
+    with pytest.raises(ConfigurationError, match="train_per_class is 0"):
+        replace(SHIFT, train_per_class=0, n_minority=0)
+
+
+@given(st.integers(1, 2000), st.integers(0, 2000))
+def test_scaled_counts_are_whole_and_grow_by_ones(train, minority):
+    task = replace(SHIFT, train_per_class=train, n_minority=min(minority, train))
+    sizes = [sum(n for (split, _), n in _cells(task, s).items() if split == "train")
+             for s in range(1, train + 1)]  # fmt: skip
+    assert sizes == [2 * s for s in range(1, train + 1)]

@@ -187,3 +187,28 @@ def test_real_photographs(shared_data: Path) -> None:
     data = source.reader()(first["locator"])["image"]
     assert len(data) == first["bytes"]
     assert data[:2] == b"\xff\xd8"
+
+
+def test_one_file_under_two_ids_is_one_cluster(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": n} for i, n in ((1, "a.jpg"), (2, "b.jpg"), (3, "./a.jpg"))]
+    found = CocoInstances(write(tmp_path / "i.json", document(images=images))).scan()
+    assert found.examples["cluster_id"].to_pylist() == ["1", "2", "1"]
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "a" * 300, "3.jpg"])
+def test_a_name_in_a_folder_that_cannot_be_is_an_absent_image(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "3.jpg").touch()
+    images = [{"id": 1, "file_name": f"{folder}/1.jpg"}, {"id": 3, "file_name": "3.jpg"}]
+    path = write(tmp_path / "i.json", document(images=images))
+    found = CocoInstances(path, str(tmp_path / "images")).scan()
+    assert found.examples["example_id"].to_pylist() == ["3"]
+    assert found.counts["annotations_without_image"] == 1
+
+
+@pytest.mark.parametrize("path", ["nothing://x/i.json", "a\0b.json"])
+def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path, path: str) -> None:
+    with pytest.raises(SourceError, match="the file cannot be read"):
+        CocoInstances(path).scan()
+    with pytest.raises(SourceError, match="the folder cannot be read"):
+        CocoInstances(write(tmp_path / "i.json", document()), path).scan()

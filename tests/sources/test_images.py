@@ -261,3 +261,120 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="save_to_disk"):
         ImageTable(str(tmp_path / "empty")).scan()
+
+
+def test_names_that_look_like_nulls_are_names(tmp_path: Path) -> None:
+    words = ["null", "NA", "nan", "true", "yes", "1", "-"]
+    lines = [f"{w},{w},{w},{w},{w}" for w in words]
+    path = write_csv(tmp_path, "\n".join(["label,tags,id,who,note", *lines, ",x,7,,"]))
+    found = ImageTable(path, tags_separator=";", id_column="id", cluster_column="who").scan()
+    assert sorted(found.examples["example_id"].to_pylist()) == sorted(words)
+    by_id = dict(
+        zip(
+            found.examples["example_id"].to_pylist(),
+            zip(
+                found.examples["cluster_id"].to_pylist(),
+                found.examples["note"].to_pylist(),
+                strict=True,
+            ),
+            strict=True,
+        )
+    )
+    assert by_id["NA"] == ("NA", None)
+    assert by_id["yes"] == ("yes", "yes")
+    assert found.rejected["reason"].to_pylist() == ["the row has no class"]
+
+
+def test_a_tag_that_is_the_class_is_no_context(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, "label,tags\ncat,cat;sofa;Cat\n")
+    found = ImageTable(path, tags_separator=";").scan()
+    assert [r[2] for r in rows(found.contexts)] == ["Cat", "sofa"]
+
+
+def test_rows_of_one_file_are_one_cluster(tmp_path: Path) -> None:
+    text = "image,label,tags\n0.png,cat,a\n1.png,cat,a\n./0.png,dog,b\n"
+    path = write_csv(tmp_path, text)
+    found = ImageTable(path, tags_separator=";", images=str(tmp_path)).scan()
+    assert found.examples["cluster_id"].to_pylist() == ["00000000", "00000001", "00000000"]
+
+
+def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, "label,tags,label\ncat,a,dog\n")
+    with pytest.raises(ConfigurationError, match="one name: 'label'"):
+        ImageTable(path, tags_separator=";").scan()
+    twice = pa.Table.from_arrays([pa.array(["x"])] * 3, names=["label", "tags", "tags"])
+    pq.write_table(twice, tmp_path / "t.parquet")
+    with pytest.raises(ConfigurationError, match="one name: 'tags'"):
+        ImageTable(str(tmp_path / "t.parquet")).scan()
+
+
+def test_tags_that_cannot_be_read_are_recorded(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, 'label,tags\ncat,"[""\\ud800""]"\ncat,' + "[" * 9000 + "\n")
+    assert ImageTable(path).scan().rejected.num_rows == 2
+    with pytest.raises(ConfigurationError, match="tags_separator is empty"):
+        ImageTable(path, tags_separator="").scan()
+
+
+def table_of(tmp_path: Path, noted: object = None, **columns) -> ImageTable:
+    table = pa.table({"label": ["cat", "dog"], "tags": [["a"], ["b"]], **columns})
+    if noted is not None:
+        table = table.replace_schema_metadata({"huggingface": json.dumps(noted)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    return ImageTable(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("image", [1, 2]),
+        ("image", [[1], [2]]),
+        ("image", [{"x": b"a"}, {"x": b"b"}]),
+        ("image", [{"bytes": "a", "path": "b"}] * 2),
+        ("tags", [[{"a": 1}], []]),
+        ("tags", [[["a"]], []]),
+        ("tags", [[b"a"], []]),
+        ("tags", pa.array([["a"], ["b"]], pa.list_(pa.string(), 1))),
+    ],
+)
+def test_columns_of_another_kind_are_refused(tmp_path: Path, name: str, values) -> None:
+    with pytest.raises(ConfigurationError, match=f"the column '{name}' is of type"):
+        table_of(tmp_path, **{name: values}).scan()
+
+
+def test_views_and_dictionaries_of_text_are_text(tmp_path: Path) -> None:
+    write_csv(tmp_path, "")
+    source = table_of(
+        tmp_path,
+        label=pa.array(["cat", "dog"], pa.string_view()),
+        notes=pa.array([["x"], None], pa.list_(pa.string_view())),
+        image=pa.array(["0.png", "2.png"]).dictionary_encode(),
+    )
+    found = ImageTable(source.table, images=str(tmp_path)).scan()
+    assert rows(found.contexts) == [(0, "cat", "a", "object"), (1, "dog", "b", "object")]
+    assert found.examples["notes"].to_pylist() == [["x"], None]
+    read = source.reader()
+    assert [read(x)["image"] for x in found.examples["locator"].to_pylist()] == IMAGES[::2]
+
+
+@pytest.mark.parametrize("noted", [[], {"info": None}, {"info": {"features": 3}}])
+def test_notes_that_are_not_those_of_datasets_do_not_count(tmp_path: Path, noted) -> None:
+    assert table_of(tmp_path, noted).scan().examples.num_rows == 2
+
+
+def test_class_labels_out_of_range_are_recorded(tmp_path: Path) -> None:
+    label = {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    features = {"label": label, "tags": {"feature": label, "_type": "List"}}
+    noted = {"info": {"features": features}}
+    found = table_of(tmp_path, noted, label=[0, 5], tags=[[7], [0]]).scan()
+    assert found.rejected["reason"].to_pylist() == [
+        "the tag 7 has no name; there are 2",
+        "the row has no class",
+    ]
+
+
+def test_a_dataset_none_of_whose_files_is_there_is_refused() -> None:
+    made = datasets.Dataset.from_dict(
+        {"image": ["/nowhere/0.png"], "label": ["cat"], "tags": [["a"]]}
+    ).cast_column("image", datasets.Image())
+    with pytest.raises(SourceError, match=r"none of the 1 image files.*/nowhere/0\.png"):
+        ImageTable(made).scan()

@@ -44,3 +44,8 @@ def test_a_long_lost_value_is_stepped_over() -> None:
 def test_what_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         members(text.encode())
+
+
+def test_a_repeated_key_that_fills_what_another_style_would_need_is_found() -> None:
+    # As long as the four members that are left, written with blanks.
+    assert members(b'{"a":12,"a":34,"b":1,"c":2,"d":3}')[1] == ["a"]

@@ -329,10 +329,10 @@ def test_images_behind_a_url(tmp_path: Path) -> None:
 def test_the_reader_says_what_is_wrong(tmp_path: Path) -> None:
     read = SceneGraphs(("a.json",)).reader()
     (tmp_path / "empty.jpg").touch()
-    with pytest.raises(ContentError, match=r"none\.jpg"):
-        read(str(tmp_path / "none.jpg"))
-    with pytest.raises(ContentError, match=r"none\.jpg"):
-        read(f"file://{tmp_path}/none.jpg")
+    for missing in (str(tmp_path / "none.jpg"), f"file://{tmp_path}/none.jpg"):
+        with pytest.raises(ContentError, match="No such file") as told:
+            read(missing)
+        assert str(tmp_path) not in str(told.value)
     with pytest.raises(ContentError, match="empty"):
         read(str(tmp_path / "empty.jpg"))
     with pytest.raises(ContentError):

@@ -269,3 +269,44 @@ def test_the_published_names_have_the_known_counts(shared_data: Path) -> None:
     assert len({c for _, c in pairs}) == 835
     assert sum((c, s) not in known for s, c in pairs) == 3_069
     assert sum(s == c for s, c in pairs) == 11
+
+
+def test_blanks_around_a_name_do_not_count() -> None:
+    assert parse_subset_name(" cat ( sofa ) ") == ("cat", "sofa")
+
+
+def test_names_of_one_subset_are_joined_and_recorded(tmp_path: Path) -> None:
+    (tmp_path / "i.json").write_text('{"tv (a)(on)": ["1"], "tv (b)(on)": ["2"]}')
+    found = SubsetIndex(str(tmp_path / "i.json")).scan()
+    assert rows(found.contexts) == [(0, "tv", "on", "object"), (1, "tv", "on", "object")]
+    assert found.rejected["input"].to_pylist() == ["i.json: tv (b)(on)"]
+    assert "'tv (a)(on)'" in found.rejected["reason"][0].as_py()
+
+
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value, value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "odd", [{"cat(\ud800)": ["1"]}, {"cat(x)": ["\udcff"]}, {"cat(x)": [10**5000]}]
+)
+def test_what_no_file_could_hold_is_recorded(tmp_path: Path, odd: dict) -> None:
+    (tmp_path / "i.pkl").write_bytes(pickle.dumps({**odd, "cat(sofa)": ["2"]}))
+    found = SubsetIndex(str(tmp_path / "i.pkl")).scan()
+    assert rows(found.contexts) == [(0, "cat", "sofa", "object")]
+    assert found.rejected.num_rows == 1
+
+
+def test_a_value_that_cannot_be_written_out_is_named_by_its_type(tmp_path: Path) -> None:
+    (tmp_path / "i.pkl").write_bytes(pickle.dumps({"cat(sofa)": [nested(200)]}))
+    found = SubsetIndex(str(tmp_path / "i.pkl")).scan()
+    assert "a list is no image id" in found.rejected["reason"][0].as_py()
+
+
+def test_names_of_another_kind_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"subset": [{"a": 1}], "example_id": ["1"]}), tmp_path / "i.parquet")
+    with pytest.raises(SourceError, match="not text"):
+        SubsetIndex(str(tmp_path / "i.parquet")).scan()
