@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata as installed
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -18,12 +17,13 @@ from threadpoolctl import threadpool_limits
 
 from shiftbench import engine
 from shiftbench.benchmark import Benchmark
-from shiftbench.errors import ConfigurationError, MissingExtraError, ShiftbenchError
+from shiftbench.errors import ConfigurationError, ShiftbenchError
 from shiftbench.hashing import table_hash
 from shiftbench.measure import measure_balance
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.progress import bar, shown, step
 from shiftbench.registry import SOURCES
+from shiftbench.report.draw import drawn_beside
 from shiftbench.schema import (
     FORMAT,
     REJECTED,
@@ -167,12 +167,21 @@ def build(
         metadata = builder.source.scan()
     with step("planning", show=show):
         plan = builder.plan(metadata, seed, frozenset())
-    with open_stage(target, plan.hash, overwrite=overwrite) as stage, writing(stage.work.url):
+    with ExitStack() as stack:
+        stage = stack.enter_context(open_stage(target, plan.hash, overwrite=overwrite))
+        stack.enter_context(writing(stage.work.url))
+        # The picture for the card takes a second that another process can have meanwhile.
+        draw = partial(drawn_beside, edge_threshold=plan.recipe.get("edge_threshold", 0.0))
+        picture = stack.enter_context(draw(plan.tables))
         run = partial(engine.run, n_jobs=n_jobs, scheduler=scheduler)
-        plan, reports, found = _materialise(builder, plan, stage, settings, max_rejected, run, show)
-        made = _Made(builder, plan, reports, found)
+        whole, reports, found = _materialise(
+            builder, plan, stage, settings, max_rejected, run, show
+        )
+        if whole is not plan:
+            picture = stack.enter_context(draw(whole.tables))
+        made = _Made(builder, whole, reports, found)
         with step("measuring", show=show):
-            manifest = _finish(made, stage)
+            manifest = _finish(made, stage, picture)
         stage.seal(manifest)
     return Benchmark(str(out))
 
@@ -247,7 +256,7 @@ def _write(
             yield report
 
 
-def _finish(made: _Made, stage: Stage) -> bytes:
+def _finish(made: _Made, stage: Stage, picture: Callable[[], bytes | None]) -> bytes:
     """Measure, write the tables and the card, and make the manifest."""
     plan, work = made.plan, stage.work
     # The last bits of a matrix inverse change with the number of threads; the tables must not.
@@ -274,11 +283,14 @@ def _finish(made: _Made, stage: Stage) -> bytes:
         kind = "table" if name in plan.tables else "measured"
         configs[name] = ConfigEntry(kind, digest, {"train": split})
     manifest = _manifest(made, configs, files, len(rejected))
-    picture = _picture(tables, work, float(plan.recipe.get("edge_threshold", 0.2)))
-    card = make_card(manifest, tables, made.builder.card(), left_out, picture)
-    work.write("README.md", card)
-    for name in ("README.md", *([picture] if picture else [])):
-        files[name] = FileEntry(*_entry(work, name, 0))
+    drawn = picture()
+    card = make_card(
+        manifest, tables, made.builder.card(), left_out, "metagraph.svg" if drawn else None
+    )
+    for name, content in (("README.md", card), ("metagraph.svg", drawn)):
+        if content is not None:
+            work.write(name, content)
+            files[name] = FileEntry(*_entry(work, name, 0))
     return sealed(msgspec.structs.replace(manifest, files=dict(sorted(files.items()))))
 
 
@@ -388,21 +400,3 @@ def _portable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_portable(v) for v in value]
     return value
-
-
-def _picture(tables: Mapping[str, pa.Table], work: Location, edge_threshold: float) -> str | None:
-    """Draw the meta-graph for the card, where the extra `report` is installed."""
-    if "subsets" not in tables or not len(tables["subsets"]):
-        return None
-    try:
-        from shiftbench.report.draw import metagraph_of
-        from shiftbench.report.files import save
-
-        chart = metagraph_of(tables["subsets"], tables["membership"], edge_threshold)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "metagraph.svg")
-            save(chart, path)
-            work.write(path.name, path.read_bytes())
-    except MissingExtraError:
-        return None
-    return path.name

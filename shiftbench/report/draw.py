@@ -1,14 +1,26 @@
-"""The meta-graph of a benchmark, from its tables to a picture."""
+"""The meta-graph of a benchmark, from its tables to a picture.
+
+As a program, ``python -m shiftbench.report.draw FOLDER THRESHOLD`` draws FOLDER/subsets.parquet
+and FOLDER/membership.parquet into FOLDER/metagraph.svg.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from shiftbench.benchmark import Benchmark
 from shiftbench.distances.metagraph import edges
@@ -17,7 +29,13 @@ from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.report.files import save
 from shiftbench.report.metagraph import metagraph_chart
 
-__all__ = ["draw_metagraph", "metagraph_of"]
+__all__ = ["draw_metagraph", "drawn_beside", "metagraph_of"]
+
+_TABLES = ("subsets", "membership")
+_PICTURE = "metagraph.svg"
+
+BESIDE = 20_000
+"""From this many memberships on, a build is long enough to draw in a process of its own."""
 
 
 def draw_metagraph(
@@ -90,6 +108,63 @@ def metagraph_of(
     return metagraph_chart(nodes, edges(graph, edge_threshold), thumbnails=thumbnails)
 
 
+@contextmanager
+def drawn_beside(
+    tables: Mapping[str, pa.Table], edge_threshold: float
+) -> Iterator[Callable[[], bytes | None]]:
+    """Draw the meta-graph of a large benchmark in another process, while the block works.
+
+    Drawing takes a second and 150 MB, which a large build has other uses for; of a small one it is
+    drawn when asked for. The function that the block gets returns the SVG; it gives None where there is nothing to draw, where the extra
+    ``report`` is not installed, or, with a warning, where drawing failed: a picture is no reason
+    to lose a build.
+    """
+    installed = all(find_spec(package) for package in ("altair", "vl_convert"))
+    if not installed or any(name not in tables for name in _TABLES) or not _nodes(tables):
+        yield lambda: None
+        return
+    if len(tables["membership"]) < BESIDE:
+        yield partial(_svg, tables, edge_threshold)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _TABLES:
+            pq.write_table(tables[name], Path(folder, f"{name}.parquet"))
+        command = [sys.executable, "-m", __name__, folder, str(edge_threshold)]
+        said = Path(folder, "said.txt")
+        with said.open("w") as errors:
+            process = subprocess.Popen(command, stderr=errors)
+
+        def picture() -> bytes | None:
+            if process.wait():
+                last = (said.read_text().strip().splitlines() or ["it was killed"])[-1]
+                warnings.warn(f"the card has no meta-graph: {last}", stacklevel=2)
+                return None
+            return Path(folder, _PICTURE).read_bytes()
+
+        try:
+            yield picture
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _svg(tables: Mapping[str, pa.Table], edge_threshold: float) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, _PICTURE)
+        save(metagraph_of(tables["subsets"], tables["membership"], edge_threshold), path)
+        return path.read_bytes()
+
+
+def _nodes(tables: Mapping[str, pa.Table]) -> int:
+    kinds: list[str] = tables["subsets"]["kind"].to_pylist()
+    return sum(kind != "union" for kind in kinds)
+
+
+def _main(folder: str, edge_threshold: str) -> None:
+    subsets, membership = (pq.read_table(Path(folder, f"{name}.parquet")) for name in _TABLES)
+    save(metagraph_of(subsets, membership, float(edge_threshold)), Path(folder, _PICTURE))
+
+
 def _thumbnails(bench: Benchmark, subsets: pa.Table) -> dict[str, bytes]:
     """One image a subset, a new one where there is one that no subset before it shows."""
     if "image" not in bench.manifest.content:
@@ -106,3 +181,7 @@ def _thumbnails(bench: Benchmark, subsets: pa.Table) -> dict[str, bytes]:
         raw = one.cast_column("image", datasets.Image(decode=False))
         found[name] = raw[0]["image"]["bytes"]
     return found
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

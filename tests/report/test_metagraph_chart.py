@@ -230,3 +230,30 @@ def test_no_two_boxes_overlap(seed, n):
     assert (places + boxes / 2 <= [width, height]).all()
     again, *_ = place(weights, boxes, 400)
     assert np.array_equal(places, again)
+
+
+@pytest.mark.filterwarnings("error")
+def test_drawing_beside_gives_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+
+    from shiftbench.report import draw
+    from shiftbench.schema import MEMBERSHIP, SUBSETS
+
+    names = ["cat(bed)", "cat(sofa)"]
+    rows = [(n, "cat", n[4:-1], "object", 2, 0, f"cats with a {n[4:-1]}") for n in names]
+    columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), SUBSETS, strict=True)]
+    members = [(n, i) for n, ids in zip(names, ["ab", "bc"], strict=True) for i in ids]
+    tables = {
+        "subsets": pa.Table.from_arrays(columns, schema=SUBSETS),
+        "membership": pa.table(list(map(list, zip(*members, strict=True))), schema=MEMBERSHIP),
+    }
+    with draw.drawn_beside(tables, 0.2) as picture:
+        here = picture()
+    monkeypatch.setattr(draw, "BESIDE", 0)
+    with draw.drawn_beside(tables, 0.2) as picture:
+        assert picture() == here
+    with (
+        draw.drawn_beside(tables, "no number") as picture,  # type: ignore[arg-type]
+        pytest.warns(UserWarning, match="no meta-graph"),
+    ):
+        assert picture() is None
