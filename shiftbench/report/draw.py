@@ -114,10 +114,10 @@ def drawn_beside(
 ) -> Iterator[Callable[[], bytes | None]]:
     """Draw the meta-graph of a large benchmark in another process, while the block works.
 
-    Drawing takes a second and 150 MB, which a large build has other uses for; of a small one it is
-    drawn when asked for. The function that the block gets returns the SVG; it gives None where there is nothing to draw, where the extra
-    ``report`` is not installed, or, with a warning, where drawing failed: a picture is no reason
-    to lose a build.
+    Drawing takes a second and 150 MB, which a large build has other uses for; that of a small one
+    is drawn when it is asked for. The function that the block gets returns the SVG; it gives None
+    where there is nothing to draw, where the extra ``report`` is not installed, or, with a
+    warning, where drawing failed: a picture is no reason to lose a build.
     """
     installed = all(find_spec(package) for package in ("altair", "vl_convert"))
     if not installed or any(name not in tables for name in _TABLES) or not _nodes(tables):
