@@ -36,7 +36,7 @@ from shiftbench.schema import (
     feature_of,
 )
 from shiftbench.store.card import make_card
-from shiftbench.store.check import LEVELS
+from shiftbench.store.check import LEVELS, MODES
 from shiftbench.store.location import Location
 from shiftbench.store.manifest import (
     ConfigEntry,
@@ -154,6 +154,9 @@ def build(
     """
     if checks not in LEVELS:
         raise ConfigurationError(f"checks is {checks!r}; allowed: {', '.join(LEVELS)}")
+    strange = sorted(set(modes) - set(MODES))
+    if strange:
+        raise ConfigurationError(f"modes {strange} are unknown; allowed: {', '.join(MODES)}")
     if max_pixels < 1 or (max_rejected is not None and max_rejected < 0):
         raise ConfigurationError(
             f"max_pixels is {max_pixels} and max_rejected {max_rejected}; allowed: 1 and above, "

@@ -23,6 +23,7 @@ __all__ = [
     "CONTEXT_KINDS",
     "FLAGS",
     "FORMAT",
+    "MAX_SLUG",
     "MEMBERSHIP",
     "PRIVATE_COLUMNS",
     "REJECTED",
@@ -46,6 +47,9 @@ __all__ = [
 ]
 
 FORMAT = "shiftbench/1"
+
+MAX_SLUG = 100
+"""Config and split names are parts of file names, which systems limit."""
 
 ROLES = (
     "train",
@@ -278,6 +282,11 @@ def slug(name: str) -> str:
         raise ConfigurationError(
             f"the name {name!r} holds no letter a-z or digit from which a config or split name "
             "could be made; give it a name that does"
+        )
+    if len(made) > MAX_SLUG:
+        raise ConfigurationError(
+            f"the name {name[:40]!r}… is too long for a config or split name: its slug has "
+            f"{len(made)} characters, allowed are {MAX_SLUG}"
         )
     return made
 

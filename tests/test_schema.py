@@ -61,3 +61,8 @@ def test_colliding_slugs_name_both():
     with pytest.raises(ConfigurationError, match=r"'A b' and 'a-b'"):
         unique_slugs(["A b", "a-b"])
     assert unique_slugs(["A b", "A b"]) == {"A b": "a_b"}
+
+
+def test_a_slug_that_no_file_name_could_hold_is_refused():
+    with pytest.raises(ConfigurationError, match="allowed are 100"):
+        slug("a" * 101)

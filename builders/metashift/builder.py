@@ -271,9 +271,12 @@ class MetaShift:
 
     def _too_small(self, index: Index, poor: Mapping[str, int], n_gone: int) -> ConfigurationError:
         lines = []
-        for name in sorted(poor, key=lambda n: (-poor[n], n))[:5]:
-            mine = index.by_subject[name]
-            best = max(mine, key=lambda i: (index.sizes[i], index.names[i]))
+        largest = {
+            name: max(index.by_subject[name], key=lambda i: (index.sizes[i], index.names[i]))
+            for name in poor
+        }
+        for name in sorted(poor, key=lambda n: (-index.sizes[largest[n]], n))[:5]:
+            mine, best = index.by_subject[name], largest[name]
             lines.append(
                 f"{name!r} has {poor[name]} of {len(mine)} subsets that large (its largest is "
                 f"{index.names[best]!r} with {index.sizes[best]} images)"

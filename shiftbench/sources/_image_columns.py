@@ -117,8 +117,10 @@ class Content:
                     self.names[i] = name
         if not self.files:
             raise SourceError(
-                f"{self.label}: none of the {len(paths)} image files that the column names is "
-                f"there, e.g. {next(iter(paths.values()))!r}; point `images` to their folder"
+                f"{self.label}: none of the {len(paths)} image files that the column names could "
+                f"be found, e.g. {next(iter(paths.values()))!r}; relative paths start from the "
+                "folder that `images` names (images='.' is the current one), absolute ones are "
+                "looked for as they are"
             )
 
     def there(self, row: int, rejected: list[tuple[str, str]]) -> bool:

@@ -190,6 +190,9 @@ class SceneGraphs:
             raise ConfigurationError(
                 "graphs: one file or more was expected, e.g. graphs=('train_sceneGraphs.json',)"
             )
+        twice = sorted({g for g in self.graphs if self.graphs.count(g) > 1})
+        if twice:
+            raise ConfigurationError(f"graphs names {', '.join(twice)} twice; name each file once")
         one_of("attributes", self.attributes, ("ontology", "all"))
         folder = list_folder(self.images, ()) if self.images is not None else None
         gathered = Gathered(_presence(self.attributes))

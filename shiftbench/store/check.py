@@ -15,6 +15,12 @@ from shiftbench.schema import Checks
 
 __all__ = ["FORMATS", "LEVELS", "check_image", "content_hash"]
 
+MODES = (
+    *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"),
+    *("HSV", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"),
+)
+"""Pillow's pixel modes, as `Checks.modes` may name them."""
+
 LEVELS = ("off", "header", "decode")
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")

@@ -138,6 +138,12 @@ def check_output(out: Location, *, overwrite: bool) -> None:
     StorageError
         Something is there that may not be replaced, or cannot be.
     """
+    patterns = sorted(set("*?[") & set(str(out.local.absolute() if out.local else out.url)))
+    if patterns:
+        raise StorageError(
+            f"{out.url!r} holds {' and '.join(patterns)}, which `datasets` would read as a pattern "
+            "when it loads the benchmark; choose another --out"
+        )
     if out.local is None:
         if out.exists(MANIFEST):
             raise StorageError(

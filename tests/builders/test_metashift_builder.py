@@ -243,3 +243,10 @@ def test_two_classes_are_seen_whatever_contexts_are_taken():
 def test_rejected_content_is_told_where_a_class_becomes_too_small():
     with pytest.raises(ConfigurationError, match="1 images do not count"):
         plan(ROOM, classes=["cat"], min_size=2, min_subsets=2, excluded=frozenset("b"))
+
+
+def test_the_largest_subset_of_all_is_named_first():
+    many = {f"z{i}": "zebra yak" for i in range(9)}
+    source = objects(a="ant bee", b="bear cow", c="deer elk", d="fox gnu", e="hen ibis", **many)
+    with pytest.raises(ConfigurationError, match=r"images: '(yak|zebra)' has .* with 9 images"):
+        plan(source, min_size=25)

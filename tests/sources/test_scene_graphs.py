@@ -353,3 +353,8 @@ def test_85_thousand_images_take_seconds() -> None:
     self_pairs = sum(n > 1 for row in draw[:1000].tolist() for n in Counter(row).values())
     first = table["example"].to_numpy()
     assert (first < 1000).sum() == sum(n * (n - 1) for n in names) + self_pairs
+
+
+def test_a_file_given_twice_is_said() -> None:
+    with pytest.raises(ConfigurationError, match=r"a\.json twice"):
+        SceneGraphs(("a.json", "b.json", "a.json")).scan()

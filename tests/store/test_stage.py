@@ -312,3 +312,13 @@ def test_asking_first_costs_nothing_and_changes_nothing(out: Path) -> None:
     with pytest.raises(StorageError):
         check_output(Location(str(out)), overwrite=False)
     assert text_of(out) == "one"
+
+
+@pytest.mark.parametrize("name", ["a*b", "a[1]", "who?"])
+def test_an_output_that_datasets_would_read_as_a_pattern_is_refused(tmp_path, name):
+    from shiftbench.errors import StorageError
+    from shiftbench.store.location import Location
+    from shiftbench.store.stage import check_output
+
+    with pytest.raises(StorageError, match="as a pattern"):
+        check_output(Location(str(tmp_path / name)), overwrite=False)
