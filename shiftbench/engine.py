@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import re
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -57,7 +60,7 @@ def run(
             return_as="generator_unordered",
             batch_size=1,
         )
-        results = parallel(joblib.delayed(function)(*task) for task in tasks)
+        results = parallel(joblib.delayed(_DeafToControlC(function))(*task) for task in tasks)
         try:
             # Not `yield from`, which would close it, with a warning, before `finally` can.
             for result in results:  # noqa: UP028
@@ -96,6 +99,20 @@ _LOST = {
     "ModuleNotFoundError": "a worker lacks a module that this process has; install the same "
     "packages where the workers run",
 }
+
+
+class _DeafToControlC:
+    """A task. Ctrl-C reaches every process of a terminal; the build's own one answers it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", "task")  # what Dask's dashboard shows
+
+    def __call__(self, *task: Any) -> Any:
+        in_worker = multiprocessing.current_process().name != "MainProcess"
+        if in_worker and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return self.function(*task)
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def partial(out: Path) -> Path | None:
 def done(out: Path) -> list[Path]:
     """The files that a build has finished so far, as its reports say."""
     stage = partial(out)
-    return sorted(stage.glob("reports/*")) if stage else []
+    return sorted(stage.glob("reports/[!.]*")) if stage else []
 
 
 def shards(out: Path) -> dict[str, tuple[int, int, str]]:

@@ -105,14 +105,19 @@ def scheduler(scheduler_process: Program, tmp_path: Path) -> str:
 
 @pytest.fixture
 def workers(start: Start, scheduler: str, tmp_path: Path) -> list[Program]:
-    """Two workers, each a process."""
-    return [
+    """Two workers, each a process, known to the scheduler."""
+    made = [
         start(
             *("dask_worker", scheduler, "--nthreads", "1", "--no-nanny"),
             *("--local-directory", str(tmp_path / f"worker{i}")),
         )
         for i in range(2)
     ]
+    from distributed import Client
+
+    with Client(scheduler, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+    return made
 
 
 def test_a_worker_is_killed_on_the_way(
