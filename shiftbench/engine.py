@@ -128,7 +128,7 @@ def _backend(scheduler: str | None, n_jobs: int | None) -> Iterator[None]:
         from distributed import Client
     except ImportError:
         raise MissingExtraError("distributed", "dask") from None
-    with _quiet("distributed.client", "tornado.application"):
+    with _quiet("distributed", "distributed.client", "tornado.application"):
         try:
             client: Any = Client(scheduler, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
         except (OSError, ValueError, TimeoutError) as error:

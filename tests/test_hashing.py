@@ -31,7 +31,7 @@ def table(rows):
 
 @given(ROWS, ROWS)
 def test_equal_hashes_are_equal_rows(a, b):
-    same = repr(a) == repr(b)
+    same = repr([sorted(r.items()) for r in a]) == repr([sorted(r.items()) for r in b])
     assert (table_hash(table(a)) == table_hash(table(b))) == same
 
 
