@@ -258,7 +258,7 @@ def test_info_prints_in_any_encoding(built):
 
 
 def test_a_picture_that_cannot_be_written(built, tmp_path):
-    pytest.importorskip("altair", reason="needs the extra \'report\'")
+    pytest.importorskip("altair", reason="needs the extra 'report'")
     out, _ = built
     told = run("info", out, "--graph", tmp_path / "none" / "x.svg", code=1).stderr
     assert "cannot write" in told
