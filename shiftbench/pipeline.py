@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
@@ -230,7 +231,11 @@ def _materialise(
 
 
 def _examples(plan: Plan) -> int:
-    return len({i for c in plan.configs for s in c.splits for i in s.index.tolist()})
+    named = np.zeros(len(plan.metadata.examples), bool)
+    for config in plan.configs:
+        for split in config.splits:
+            named[split.index] = True
+    return int(named.sum())
 
 
 def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
