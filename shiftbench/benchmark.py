@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,8 @@ from shiftbench.store.verify import verify
 
 if TYPE_CHECKING:
     import datasets
+
+    from shiftbench.results import Results
 
 __all__ = ["Benchmark", "open"]
 
@@ -173,6 +178,59 @@ class Benchmark:
         """The examples of a subset, as a `datasets.Dataset` selected by index."""
         start, stop = self._where(subset)
         return self._images.select(self._member_rows[start:stop])
+
+    def evaluate(
+        self,
+        predictions: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        config: str | None = None,
+        score_is: str = "ood",
+        selection: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Results:
+        """Grade predictions: OOD metrics, accuracy of each subpopulation, curves, with intervals.
+
+        Parameters
+        ----------
+        predictions : path, URL, folder, or several
+            Parquet, CSV or JSON lines; docs/predictions.md has the columns.
+        config : str, optional
+            Grade this config alone.
+        score_is : {"ood", "confidence"}
+            What a high score means.
+        selection : mapping, optional
+            How the models were chosen; it travels with the results.
+        **settings
+            The fields of `shiftbench.grading.settings.Settings`: groups, level, tpr ...
+
+        Returns
+        -------
+        shiftbench.results.Results
+
+        Raises
+        ------
+        SourceError
+            Predictions that cannot be graded; all that is wrong is counted, with the first few.
+        ConfigurationError
+            A setting that is not allowed.
+        """
+        from shiftbench.grading.grade import grade
+        from shiftbench.grading.settings import Settings
+
+        known = [f.name for f in fields(Settings)]
+        for name in settings:
+            if name not in known:
+                raise ConfigurationError(
+                    f"evaluate has no setting {name!r}; {near_names(name, known)}"
+                )
+        return grade(
+            self,
+            predictions,
+            config=config,
+            score_is=score_is,
+            settings=Settings(**settings),
+            selection=selection,
+        )
 
     def verify(self, *, content: bool = True) -> None:
         """Check every file's hash and, with `content`, the digests against the examples.

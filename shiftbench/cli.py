@@ -333,6 +333,115 @@ def verify(
 
 
 @app.command
+def evaluate(
+    where: str,
+    predictions: Annotated[tuple[str, ...], Parameter(consume_multiple=True)],
+    /,
+    *,
+    out: str | None = None,
+    config: str | None = None,
+    score_is: Literal["ood", "confidence"] = "ood",
+    groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    group_metrics: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("accuracy",),
+    minimum_n: int = 10,
+    level: float = 0.95,
+    tpr: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (0.95,),
+    max_fpr: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (),
+    aggregate: Literal["mean", "median", "max", "top_k"] = "mean",
+    patches: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 2, 4, 8, 16),
+    baseline: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    compare_to: str | None = None,
+    selection: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    table: Literal["markdown", "latex"] | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Grade predictions: OOD metrics, accuracy of each subpopulation, curves, with intervals.
+
+    Parameters
+    ----------
+    where
+        A benchmark directory, or user/name on the Hub.
+    predictions
+        Files of predictions (Parquet, CSV, JSON lines) or folders of them.
+    out
+        Write the results here, .json or .parquet.
+    config
+        Grade this config only; also what a file without a column `config` is taken for.
+    score_is
+        What a high score means: "ood" or "confidence", which is negated.
+    groups
+        Metadata columns that tell subpopulations, COLUMN*COLUMN for a combination; by default the
+        benchmark's subsets.
+    group_metrics
+        What is measured of each group.
+    minimum_n
+        Fewest examples of a group that can be the worst above a minimum.
+    level
+        Of the intervals.
+    tpr
+        True-positive rates at which the false-positive rate is taken.
+    max_fpr
+        False-positive rates up to which a partial AUROC is taken.
+    aggregate
+        How the scores of a cluster become one, for the curve against patches.
+    patches
+        Numbers of examples a cluster on that curve.
+    baseline
+        Models to which the line of accuracy is fitted; without them no effective robustness.
+    compare_to
+        Compare every model with this one instead of all pairs.
+    selection
+        A JSON or TOML file that says how the models were chosen; it travels with the results.
+    resamples
+        Of each bootstrap.
+    seed
+        Of every resampling.
+    table
+        Print the results as this kind of table.
+    as_json
+        Print the results as JSON.
+    """
+    import shiftbench as sb
+    from shiftbench.grading.grade import grade, read_selection
+    from shiftbench.grading.settings import Settings
+
+    settings = Settings(
+        groups=groups,
+        group_metrics=group_metrics,
+        minimum_n=minimum_n,
+        level=level,
+        tpr=tpr,
+        max_fpr=max_fpr,
+        aggregate=aggregate,
+        patches=patches,
+        baseline=baseline,
+        compare_to=compare_to,
+        resamples=resamples,
+        seed=seed,
+    )
+    results = grade(
+        sb.open(where),
+        predictions,
+        config=config,
+        score_is=score_is,
+        settings=settings,
+        selection=None if selection is None else read_selection(selection),
+    )
+    if out is not None:
+        results.write(out)
+    if as_json:
+        print(results.json())
+    elif table is not None:
+        print(results.markdown() if table == "markdown" else results.latex())
+    else:
+        print(results.text())
+    if out is not None and not as_json and table is None:
+        print(f"wrote {out}")
+
+
+@app.command
 def demo(*, out: str = "shiftbench-demo", n_jobs: int = -1) -> None:
     """Build the embedded example and say what is in it: cats and dogs in drawn scenes.
 

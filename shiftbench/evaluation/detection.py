@@ -1,0 +1,351 @@
+"""How well a score tells OOD from ID: one report, every number with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from shiftbench.errors import ConfigurationError
+from shiftbench.evaluation._influences import (
+    average_precision_influence,
+    partial_area,
+    partial_influence,
+    perfect_limit,
+)
+from shiftbench.evaluation._ranked import Ranked, ranked
+from shiftbench.evaluation._rates import best_limits, fpr_limits, rank_at
+from shiftbench.evaluation._scores import POSITIVE, share_of, tag
+from shiftbench.statistics import Estimate
+from shiftbench.statistics.delong import (
+    Spread,
+    auroc_influence,
+    auroc_limits,
+    logit_limits,
+    p_value,
+    quantile,
+    two_sample_spread,
+)
+from shiftbench.statistics.estimate import NAN, critical
+
+__all__ = ["ood", "ood_difference"]
+
+
+def ood(
+    id_scores: ArrayLike,
+    ood_scores: ArrayLike,
+    clusters: Any = None,
+    *,
+    score_is: str = "ood",
+    level: float = 0.95,
+    tpr: float | Sequence[float] = (0.95,),
+    max_fpr: float | Sequence[float] | None = None,
+) -> dict[str, Estimate]:
+    r"""Report how well scores tell OOD from ID examples.
+
+    A score is higher for more OOD. With :math:`n_0` ID scores x and :math:`n_1` OOD scores y, and
+    for the OOD class TPR(t) = share of y ≥ t and FPR(t) = share of x ≥ t (for the ID class the
+    shares of x ≤ t and of y ≤ t), over the distinct values t of all scores:
+
+    ``auroc``
+        :math:`\frac{1}{n_0 n_1}\sum_{i,j} [x_i < y_j] + \tfrac12 [x_i = y_j]`, exact. Logit DeLong.
+    ``aupr_ood``, ``aupr_id``
+        Average precision :math:`\sum_t \Delta\mathrm{TPR}(t)\,P(t)`, P the precision at t; the
+        named class is positive. It depends on the ratio of the classes: n_id and n_ood are stored.
+    ``aupr_trapezoid_ood``, ``aupr_trapezoid_id``
+        The trapezoid over scikit-learn's precision–recall curve, which OpenOOD and pytorch-ood
+        give: optimistic, and about ½ for a constant score whatever the ratio of the classes.
+    ``fpr_at_95tpr_id``
+        OOD accepted where 95 % of ID is kept (ID is positive): what most papers mean.
+    ``fpr_at_95tpr_ood``
+        ID flagged where 95 % of OOD is found (OOD is positive): OpenOOD 1.5. Both at the first
+        point of the full ROC whose TPR reaches 0.95, without interpolation.
+    ``detection_error``
+        :math:`\min_t \tfrac12(\mathrm{FPR}(t) + \mathrm{FNR}(t))`, equal priors; flagging nothing
+        is allowed, so that it is at most ½.
+    ``auroc_to_fpr_0_1_share``, ``auroc_to_fpr_0_1_mcclish``
+        For ``max_fpr=0.1``: area A under the ROC up to FPR 0.1, as a share of 0.1; and McClish's
+        :math:`\tfrac12(1 + (A - m)/(0.1 - m))`, m = 0.1²/2 (scikit-learn's ``max_fpr``).
+
+    Parameters
+    ----------
+    id_scores, ood_scores : (n_id,), (n_ood,) array_like
+        ±inf is legal and ranks at the end.
+    clusters : optional
+        Which examples are not independent: the pair (names of ID, names of OOD), or one array for
+        ID and then OOD. A name in both is one cluster.
+    score_is : {"ood", "confidence"}
+        ``"confidence"``: higher is more ID; the scores are negated.
+    level : float
+        Of each interval by itself.
+    tpr : float or several
+        TPRs in (0, 1] at which the FPR is wanted; the names change with them.
+    max_fpr : float or several, optional
+        Limits in (0, 1] of partial areas.
+
+    Returns
+    -------
+    dict of str to Estimate
+        In the order above; each with `positive`, n, n_id and n_ood, and n_clusters with clusters.
+
+    Raises
+    ------
+    ConfigurationError
+        NaN (how many, and where the first is), an empty sample, clusters of another length, an
+        argument out of its range.
+
+    Warns
+    -----
+    UserWarning
+        Clusters lie in both samples; ``parameters["clusters_across"]`` counts them.
+
+    Assumptions
+    -----------
+    Examples (clusters) are independent, and the ratio n_id : n_ood is given. The variances of all
+    but AUROC's are those of at most some thousands of thresholds where there are more than 32,768
+    scores without clusters; the values are exact.
+
+    Notes
+    -----
+    Intervals: `auroc` on the logit scale from DeLong's variance, with clusters Obuchowski's, and
+    Student's t with the degrees of freedom that the kurtosis of the placements leaves
+    (`shiftbench.statistics.delong`); where it is 0 or 1, an exact one. AUPR and partial areas:
+    influence functions, the logit scale, the same t. FPR at a TPR: distribution-free, from order
+    statistics and Wilson's interval (MOVER). Below 72 positives no upper bound of the FPR at
+    95 % TPR is known: it is 1. Detection error: Wilson's intervals at its own threshold; the upper bound is
+    wider, for the threshold was chosen on the same data.
+
+    References
+    ----------
+    DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44, 837–845. Obuchowski 1997, Biometrics 53,
+    567–578. Qin & Hotilovac 2008, Statistical Methods in Medical Research 17, 207–221 (logit).
+    Zou & Donner 2008, Statistics in Medicine 27, 1693–1702 (MOVER). McClish 1989, Medical
+    Decision Making 9, 190–195. Hendrycks & Gimpel 2017, ICLR; Liang, Li & Srikant 2018, ICLR.
+
+    Examples
+    --------
+    >>> found = ood([0.1, 0.2, 0.3, 0.4], [0.35, 0.6, 0.7, 0.8])
+    >>> found["auroc"].value, found["fpr_at_95tpr_id"].value, found["fpr_at_95tpr_ood"].value
+    (0.9375, 0.25, 0.25)
+    >>> list(found)[:5]
+    ['auroc', 'aupr_ood', 'aupr_id', 'aupr_trapezoid_ood', 'aupr_trapezoid_id']
+    >>> ood([0.1, 0.2], [float("nan"), 0.3])
+    Traceback (most recent call last):
+    shiftbench.errors.ConfigurationError: ood_scores: 1 of 2 scores are NaN (the first is at ...
+    """
+    critical(level)
+    rates = [share_of(float(t), "tpr") for t in np.atleast_1d(np.asarray(tpr, dtype=np.float64))]
+    limits = (
+        [] if max_fpr is None else np.atleast_1d(np.asarray(max_fpr, dtype=np.float64)).tolist()
+    )
+    limits = [share_of(limit, "max_fpr") for limit in limits]
+    scores = ranked(id_scores, ood_scores, clusters, score_is, keep=bool(limits))
+    report = _Report(scores, level)
+    found = {"auroc": report.auroc()}
+    for trapezoid in (False, True):
+        for positive in POSITIVE:
+            name = f"aupr{'_trapezoid' if trapezoid else ''}_{positive}"
+            found[name] = report.aupr(positive, trapezoid)
+    for rate in rates:
+        for positive in ("id", "ood"):
+            found[f"fpr_at_{tag(rate, 100)}tpr_{positive}"] = report.fpr_at(positive, rate)
+    found["detection_error"] = report.detection_error()
+    for limit in limits:
+        for form in ("share", "mcclish"):
+            found[f"auroc_to_fpr_{tag(limit)}_{form}"] = report.partial(limit, form)
+    return found
+
+
+class _Report:
+    """One estimate after another, from scores that are in order."""
+
+    def __init__(self, scores: Ranked, level: float) -> None:
+        self.scores = scores
+        self.level = level
+        self.auroc_spread = scores.auroc_spread()
+
+    def estimate(
+        self, value: float, bounds: tuple[float, float], method: str, positive: str,
+        se: float = NAN, **parameters: Any,
+    ) -> Estimate:  # fmt: skip
+        spread = self.auroc_spread
+        if spread.across:
+            parameters["clusters_across"] = spread.across
+        if math.isnan(bounds[0]):
+            se = NAN
+        return Estimate(
+            value, *bounds, self.level, method, n=self.scores.n_id + self.scores.n_ood,
+            n_clusters=spread.n_clusters, n_id=self.scores.n_id, n_ood=self.scores.n_ood,
+            positive=positive, se=se, parameters=parameters,
+        )  # fmt: skip
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self.scores.clusters is None else "clustered "
+
+    def auroc(self) -> Estimate:
+        spread = self.auroc_spread
+        low, high, method = auroc_limits(self.scores.auroc, spread, self.level)
+        se = spread.se if spread.variance > 0 else NAN
+        return self.estimate(self.scores.auroc, (low, high), method, "ood", se)
+
+    def _smooth(
+        self, value: float, spread: Spread, positive: str, perfect: float, **parameters: Any
+    ) -> Estimate:
+        """On the logit scale from influences; `perfect` is the bound of perfect separation."""
+        if value == 1 and spread.n_clusters != 1:
+            return self.estimate(value, (perfect, 1.0), "exact", positive, NAN, **parameters)
+        bounds = logit_limits(value, spread.se, self.level, spread.df)
+        if math.isnan(bounds[0]):
+            why = spread.unknown or "cannot tell: the value is 0"
+            return self.estimate(value, bounds, why, positive, NAN, **parameters)
+        method = f"{self._prefix}influence function, logit, t"
+        return self.estimate(value, bounds, method, positive, spread.se, **parameters)
+
+    def _perfect(self, positive: str) -> tuple[float, float, float]:
+        units = self.auroc_spread.units
+        sizes = (self.scores.n_id, self.scores.n_ood)
+        if positive == "ood":
+            return perfect_limit(units[1], units[0], sizes[0] / sizes[1], self.level)
+        return perfect_limit(units[0], units[1], sizes[1] / sizes[0], self.level)
+
+    def aupr(self, positive: str, trapezoid: bool) -> Estimate:
+        walk = self.scores.walks[positive]
+        if trapezoid:
+            value = walk.trapezoid_sum / 2 / walk.n_pos
+        else:
+            value = walk.precision_sum / walk.n_pos
+        influence = partial(average_precision_influence, trapezoid=trapezoid)
+        spread = self.scores.spread(positive, influence)
+        return self._smooth(min(value, 1.0), spread, positive, self._perfect(positive)[2])
+
+    def fpr_at(self, positive: str, tpr: float) -> Estimate:
+        walk = self.scores.walks[positive]
+        flagged = walk.flagged(rank_at(tpr, walk.n_pos))
+        bounds = fpr_limits(walk, tpr, flagged, *self.scores.units(positive), self.level)
+        method = f"{self._prefix}order statistics and Wilson"
+        if math.isnan(bounds[0]):
+            method = self.auroc_spread.unknown
+        return self.estimate(flagged[1] / walk.n_neg, bounds, method, positive, tpr=tpr)
+
+    def detection_error(self) -> Estimate:
+        walk = self.scores.walks["ood"]
+        tp, fp = walk.best()
+        value = (fp * walk.n_pos + (walk.n_pos - tp) * walk.n_neg) / (2 * walk.n_pos * walk.n_neg)
+        bounds = best_limits((tp, fp), *self.scores.units("ood"), self.level)
+        method = f"{self._prefix}Wilson at the best threshold"
+        if math.isnan(bounds[0]):
+            method = self.auroc_spread.unknown
+        return self.estimate(value, bounds, method, "ood")
+
+    def partial(self, limit: float, form: str) -> Estimate:
+        counts = self.scores.counts("ood")
+        area = partial_area(*counts, limit)
+        least = limit * limit / 2 if form == "mcclish" else 0.0
+        value = (area - least) / (limit - least)
+        scale = 1 / (limit - least)
+        fpr, tpr, _ = self._perfect("ood")
+        perfect = (max(tpr * (limit - fpr), 0.0) - least) * scale
+        if form == "mcclish":
+            value, scale, perfect = (1 + value) / 2, scale / 2, (1 + perfect) / 2
+        spread = self.scores.spread("ood", lambda t, f: partial_influence(t, f, limit))
+        scaled = Spread(
+            spread.variance * scale * scale,
+            spread.df,
+            spread.n_clusters,
+            spread.units,
+            spread.across,
+        )
+        return self._smooth(value, scaled, "ood", perfect, max_fpr=limit)
+
+
+def ood_difference(
+    id_scores_a: ArrayLike,
+    ood_scores_a: ArrayLike,
+    id_scores_b: ArrayLike,
+    ood_scores_b: ArrayLike,
+    clusters: Any = None,
+    *,
+    score_is: str | tuple[str, str] = "ood",
+    level: float = 0.95,
+) -> dict[str, Estimate]:
+    """Compare two detectors on the same examples: a − b, paired.
+
+    Parameters
+    ----------
+    id_scores_a, ood_scores_a : (n_id,), (n_ood,) array_like
+        Of the first detector, higher for more OOD.
+    id_scores_b, ood_scores_b : (n_id,), (n_ood,) array_like
+        Of the second, for the same examples in the same order.
+    clusters, level
+        As in `ood`.
+    score_is : str or pair of str
+        As in `ood`; a pair where the detectors differ.
+
+    Returns
+    -------
+    dict of str to Estimate
+        ``auroc``, ``aupr_ood``, ``aupr_id``: differences, with `p_value` for no difference.
+
+    Raises
+    ------
+    ConfigurationError
+        As `ood`; or the detectors scored different numbers of examples.
+
+    Assumptions
+    -----------
+    As `ood`. Student's t on the plain scale; the p-value is two-sided. Of no use where both
+    detectors are perfect.
+
+    References
+    ----------
+    DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44, 837–845, section 3; Obuchowski 1997,
+    Biometrics 53, 567–578.
+
+    Examples
+    --------
+    >>> found = ood_difference([1, 2, 3, 4], [3, 5, 6, 7], [1, 2, 3, 4], [1, 2, 6, 7])
+    >>> round(found["auroc"].value, 4), round(found["auroc"].p_value, 3)
+    (0.2812, 0.187)
+    """
+    critical(level)
+    kinds = (score_is, score_is) if isinstance(score_is, str) else tuple(score_is)
+    a = ranked(id_scores_a, ood_scores_a, clusters, kinds[0], keep=True)
+    sizes = (len(np.asarray(id_scores_b)), len(np.asarray(ood_scores_b)))
+    if sizes != (a.n_id, a.n_ood):
+        raise ConfigurationError(
+            f"the detectors scored {a.n_id} and {sizes[0]} ID, {a.n_ood} and {sizes[1]} OOD "
+            "examples; a paired comparison needs the same ones in the same order"
+        )
+    b = ranked(id_scores_b, ood_scores_b, None, kinds[1], keep=True)
+    found = {"auroc": _difference(a, b, a.auroc - b.auroc, "ood", auroc_influence, level)}
+    for positive in POSITIVE:
+        walks = (a.walks[positive], b.walks[positive])
+        value = (walks[0].precision_sum - walks[1].precision_sum) / walks[0].n_pos
+        found[f"aupr_{positive}"] = _difference(
+            a, b, value, positive, average_precision_influence, level
+        )
+    return found
+
+
+def _difference(
+    a: Ranked, b: Ranked, value: float, positive: str, influence: Any, level: float
+) -> Estimate:
+    first, second = a.influences(positive, influence), b.influences(positive, influence)
+    spread = two_sample_spread(first[0] - second[0], first[1] - second[1], a.clusters)
+    bounds, method, se = (NAN, NAN), spread.unknown, NAN
+    if spread.variance > 0:
+        width = quantile(level, spread.df) * spread.se
+        bounds, se = (max(value - width, -1.0), min(value + width, 1.0)), spread.se
+        kind = "DeLong" if influence is auroc_influence else "influence function"
+        method = f"{'' if a.clusters is None else 'clustered '}paired {kind}, t"
+    parameters: Mapping[str, Any] = {"clusters_across": spread.across} if spread.across else {}
+    return Estimate(
+        value, *bounds, level, method, n=a.n_id + a.n_ood, n_clusters=spread.n_clusters,
+        n_id=a.n_id, n_ood=a.n_ood, positive=positive, se=se,
+        p_value=p_value(value, spread), parameters=parameters,
+    )  # fmt: skip

@@ -1,0 +1,237 @@
+"""What more patches bring: AUROC of clusters against the patches that their score is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shiftbench.errors import ConfigurationError
+from shiftbench.evaluation._rank_bins import checked
+from shiftbench.evaluation.patches import How, check_how, first_of, per_cluster, units_of
+from shiftbench.statistics import Clusters, Estimate, stream
+from shiftbench.statistics.delong import auroc_limits, two_sample_spread
+
+__all__ = ["PatchCurve", "ood_by_patches"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+TooFew = Literal["keep", "drop"]
+
+TOO_FEW: tuple[TooFew, ...] = ("keep", "drop")
+
+
+@dataclass(frozen=True)
+class PatchCurve:
+    """AUROC of clusters against the number of patches that each one's score is made of.
+
+    Attributes
+    ----------
+    counts : tuple of int or None
+        Patches drawn from each cluster; None is all there are.
+    points : tuple of Estimate
+        The mean AUROC over the draws. `n`, `n_id` and `n_ood` count clusters, not patches;
+        `parameters` says how many clusters had fewer patches than wanted.
+    """
+
+    counts: tuple[int | None, ...]
+    points: tuple[Estimate, ...]
+
+
+def ood_by_patches(
+    id_scores: ArrayLike,
+    id_clusters: Any,
+    ood_scores: ArrayLike,
+    ood_clusters: Any,
+    counts: Sequence[int | None] = (1, 2, 4, 8, None),
+    *,
+    how: How = "mean",
+    k: int = 3,
+    units: tuple[Any, Any] | None = None,
+    too_few: TooFew = "keep",
+    n_draws: int = 20,
+    seed: int = 0,
+    level: float = 0.95,
+) -> PatchCurve:
+    """AUROC at the level of clusters, against the number of patches drawn from each.
+
+    From each cluster `count` patches are drawn without replacement, their scores made one, and the
+    clusters compared; that is done `n_draws` times and averaged. Draws are nested: the patches
+    drawn for 2 are among those drawn for 4.
+
+    Parameters
+    ----------
+    id_scores, ood_scores : (n_id,) and (n_ood,) arrays
+        Of patches; higher is more OOD.
+    id_clusters, ood_clusters : (n_id,) and (n_ood,) names
+        What each patch was cut from. A name on both sides is one cluster, with a score on each.
+    counts : sequence of int or None
+        None is all patches.
+    how, k
+        See `aggregate`.
+    units : pair of names, optional
+        For each patch, the independent unit that its cluster belongs to, where that is coarser: the
+        patient of several radiographs.
+    too_few : str
+        What happens to clusters with fewer patches than `count`: ``keep`` uses all that they have,
+        so that every count compares the same clusters; ``drop`` leaves them out at that count.
+    n_draws, seed : int
+    level : float
+
+    Returns
+    -------
+    PatchCurve
+        The interval is of the expected AUROC over draws, for new clusters of the same kind: logit
+        DeLong on the clusters' placements, averaged over the draws.
+
+    Raises
+    ------
+    ConfigurationError
+        NaN scores, lengths that differ, a count below 1, a cluster that lies in two units.
+
+    References
+    ----------
+    DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44; Obuchowski (1997), Biometrics 53.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> patients = np.repeat(np.arange(40), 8)
+    >>> a, b = rng.normal(0, 1, 320), rng.normal(0.7, 1, 320)
+    >>> curve = ood_by_patches(a, patients, b, patients + 40, counts=(1, 4))
+    >>> curve.points
+    (Estimate(0.7... [0.6..., 0.7...], n=80, logit DeLong, t),
+     Estimate(0.8... [0.7..., 0.8...], n=80, logit DeLong, t))
+    """
+    check_how(how, k)
+    if too_few not in TOO_FEW:
+        raise ConfigurationError(f"too_few is {too_few!r}; there are 'keep' and 'drop'")
+    if n_draws < 1:
+        raise ConfigurationError(f"n_draws is {n_draws}; at least one draw is needed")
+    wrong = [count for count in counts if count is not None and count < 1]
+    if wrong or not counts:
+        raise ConfigurationError(
+            f"counts has {wrong or 'nothing'}; give numbers from 1 on, or None"
+        )
+    sides = [
+        _Side(checked(id_scores, "ID scores"), id_clusters, units and units[0], "ID", seed),
+        _Side(checked(ood_scores, "OOD scores"), ood_clusters, units and units[1], "OOD", seed),
+    ]
+    pair = Clusters.pair(sides[0].independent, sides[1].independent)
+    shared = units is not None or bool(np.any((pair[0].sizes > 0) & (pair[1].sizes > 0)))
+    points = [_point(sides, shared, c, how, k, too_few, n_draws, seed, level) for c in counts]
+    return PatchCurve(tuple(counts), tuple(points))
+
+
+class _Side:
+    """The patches of ID or of OOD, and how they are drawn."""
+
+    def __init__(self, scores: Floats, clusters: Any, units: Any, side: str, seed: int) -> None:
+        self.scores, self.side, self.seed = scores, side, seed
+        self.clusters = units_of(clusters, len(scores), f"{side} clusters")
+        self.sizes = self.clusters.sizes
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        codes = self.clusters.codes
+        first = first_of(self.clusters)
+        self.independent = np.asarray(clusters)[first]
+        if units is not None:
+            coarse = units_of(units, len(scores), f"{side} units")
+            split = coarse.codes != coarse.codes[first][codes]
+            if split.any():
+                name = np.asarray(clusters)[int(split.argmax())]
+                raise ConfigurationError(
+                    f"the {side} cluster {name!r} lies in two units; a unit holds whole clusters"
+                )
+            self.independent = np.asarray(units)[first]
+
+    def order(self, draw: int) -> Codes:
+        """All patches by cluster, in random order within each."""
+        keys = stream(self.seed, "patches", f"{self.side}\x1f{draw}").random(len(self.scores))
+        return np.lexsort((keys, self.clusters.codes))
+
+    def drawn(self, order: Codes, count: int | None, how: How, k: int, inside: Any) -> Floats:
+        """The scores of the clusters `inside`, of the first `count` patches of each."""
+        codes = self.clusters.codes[order]
+        wanted = np.ones(len(order), bool)
+        if count is not None:
+            wanted = np.arange(len(order)) - self.starts[codes] < count
+        sizes = self.sizes if count is None else np.minimum(self.sizes, count)
+        found = per_cluster(self.scores[order[wanted]], codes[wanted], sizes, how, k)
+        return np.asarray(found[inside])
+
+
+def _point(
+    sides: list[_Side],
+    shared: bool,
+    count: int | None,
+    how: How,
+    k: int,
+    too_few: TooFew,
+    n_draws: int,
+    seed: int,
+    level: float,
+) -> Estimate:
+    short = [0 if count is None else int(np.count_nonzero(s.sizes < count)) for s in sides]
+    inside = [
+        s.sizes >= (count or 0) if too_few == "drop" else np.ones(len(s.sizes), bool) for s in sides
+    ]
+    shown: dict[str, Any] = {
+        "patches": "all" if count is None else count,
+        "aggregation": how if how != "top_k" else f"mean of the top {k}",
+        "clusters_with_fewer": {"id": short[0], "ood": short[1]},
+        "too_few": too_few,
+        "n_draws": n_draws,
+        "seed": seed,
+    }
+    n_id, n_ood = (int(np.count_nonzero(keep)) for keep in inside)
+    base: dict[str, Any] = {
+        "level": level,
+        "n": n_id + n_ood,
+        "n_id": n_id,
+        "n_ood": n_ood,
+        "positive": "ood",
+        "parameters": shown,
+    }
+    if not n_id or not n_ood:
+        which = "ID" if not n_id else "OOD"
+        method = f"cannot tell: no {which} cluster has {count} patches"
+        return Estimate(float("nan"), method=method, **base)
+    # Where every cluster gives all its patches there is only one draw.
+    same = count is None or all(
+        s.sizes[keep].max() <= count for s, keep in zip(sides, inside, strict=True)
+    )
+    placed = [np.zeros(n_id), np.zeros(n_ood)]
+    values = []
+    for draw in range(1 if same else n_draws):
+        a, b = (
+            s.drawn(s.order(draw), count, how, k, keep)
+            for s, keep in zip(sides, inside, strict=True)
+        )
+        of_id, of_ood = _placements(a, b)
+        values.append(float(of_ood.mean()))
+        placed[0] += of_id
+        placed[1] += of_ood
+    placed = [total / len(values) for total in placed]
+    pair = None
+    if shared:
+        names = [s.independent[keep] for s, keep in zip(sides, inside, strict=True)]
+        pair = Clusters.pair(*names)
+    spread = two_sample_spread(placed[0], placed[1], pair)
+    value = float(np.mean(values))
+    low, high, method = auroc_limits(value, spread, level)
+    if len(values) > 1:
+        shown["se_of_draws"] = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Estimate(
+        value, low, high, method=method, se=spread.se, n_clusters=spread.n_clusters, **base
+    )
+
+
+def _placements(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """For each ID score the share of OOD above it, for each OOD score that of ID below it."""
+    low, high = np.sort(a), np.sort(b)
+    below = np.searchsorted(low, b, "left") + np.searchsorted(low, b, "right")
+    above = np.searchsorted(high, a, "left") + np.searchsorted(high, a, "right")
+    return 1 - above / (2 * len(b)), below / (2 * len(a))

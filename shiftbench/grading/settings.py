@@ -1,0 +1,85 @@
+"""What a person may choose about an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from shiftbench.errors import ConfigurationError
+
+__all__ = ["Settings"]
+
+How = Literal["mean", "median", "max", "top_k"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may choose about an evaluation; all of it stands in the results.
+
+    Attributes
+    ----------
+    groups : tuple of str
+        Metadata columns by which subpopulations are told, each alone; ``"location*weather"`` names
+        a combination. Empty: the column `subset`, whose names may overlap.
+    group_metrics : tuple of str
+        What is measured of each group.
+    minimum_n : int
+        Groups with fewer examples do not take part in the worst group above a minimum.
+    level : float
+        Of every interval.
+    tpr : tuple of float
+        True-positive rates at which the false-positive rate is taken.
+    max_fpr : tuple of float
+        False-positive rates up to which a partial AUROC is taken.
+    aggregate : str
+        How the scores of a cluster become one: mean, median, max or top_k.
+    patches : tuple of int
+        Numbers of examples a cluster for the curve against patches.
+    baseline : tuple of str
+        Models to which the line of accuracy is fitted; empty: none is.
+    compare_to : str or None
+        Compare every model with this one; by default all with all, up to 30 models.
+    resamples : int
+        Of a bootstrap.
+    seed : int
+        Of every resampling.
+
+    Examples
+    --------
+    >>> Settings(level=95)
+    Traceback (most recent call last):
+    shiftbench.errors.ConfigurationError: level is 95; it is a fraction between 0 and 1, ...
+    """
+
+    groups: tuple[str, ...] = ()
+    group_metrics: tuple[str, ...] = ("accuracy",)
+    minimum_n: int = 10
+    level: float = 0.95
+    tpr: tuple[float, ...] = (0.95,)
+    max_fpr: tuple[float, ...] = ()
+    aggregate: How = "mean"
+    patches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    baseline: tuple[str, ...] = ()
+    compare_to: str | None = None
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, values in (
+            ("level", (self.level,)),
+            ("tpr", self.tpr),
+            ("max_fpr", self.max_fpr),
+        ):
+            for value in values:
+                if not 0 < value < 1:
+                    raise ConfigurationError(
+                        f"{name} is {value!r}; it is a fraction between 0 and 1, such as 0.95"
+                    )
+        if self.aggregate not in ("mean", "median", "max", "top_k"):
+            raise ConfigurationError(
+                f"aggregate is {self.aggregate!r}; there are: mean, median, max, top_k"
+            )
+        if self.resamples < 100:
+            raise ConfigurationError(
+                f"resamples is {self.resamples}; an interval needs 100 or more, usually 1000"
+            )

@@ -1,0 +1,233 @@
+"""One walk over merged scores from the end of one class: every count that the metrics need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftbench.statistics.ranks import BLOCK, Merged
+
+__all__ = ["Sweep", "sweep"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+EDGES = 16
+"""Places in a block at which the counts are kept."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a walk from the most positive score down has counted.
+
+    Attributes
+    ----------
+    ood : (n,) boolean array
+        Whether the example at a place of the walk is OOD.
+    positive_ood : bool
+        Whether OOD is the positive class.
+    cuts : (n + 1,) boolean array
+        As in `Merged`, in the walk's direction.
+    n_pos, n_neg : int
+    twice_above : int
+        Summed over the positives: 2 × negatives before it + negatives tied with it. Exact.
+    squares : float
+        Summed over the positives: (negatives before it + half of the tied ones)².
+    precision_sum : float
+        Summed over the positives: precision of flagging all that are not less positive.
+    trapezoid_sum : float
+        The same with the mean of the precision there and at the value before (1 at the start).
+    tp, fp : (k,) int64 arrays
+        Positives and negatives flagged at some thresholds: at all of them if there are at most
+        32,768 scores, else at some 16 in each block of so many, more closely at the start; the
+        last is everything.
+    """
+
+    ood: Flags
+    positive_ood: bool
+    cuts: Flags
+    n_pos: int
+    n_neg: int
+    twice_above: int
+    squares: float
+    precision_sum: float
+    trapezoid_sum: float
+    tp: Integers
+    fp: Integers
+
+    def _positive(self, start: int, stop: int) -> Flags:
+        part = self.ood[start:stop]
+        return part if self.positive_ood else ~part
+
+    def flagged(self, rank: int) -> tuple[int, int]:
+        """Positives and negatives flagged when the threshold is the positive of that rank.
+
+        Rank 1 is the most positive of the positives.
+
+        Examples
+        --------
+        >>> from shiftbench.statistics.ranks import merge
+        >>> sweep(merge([1.0, 2.0], [2.0, 3.0]), "ood").flagged(2)
+        (2, 1)
+        """
+        i = int(np.searchsorted(self.tp, rank))
+        start = 0 if i == 0 else int(self.tp[i - 1] + self.fp[i - 1])
+        stop = int(self.tp[i] + self.fp[i])
+        found = np.flatnonzero(self._positive(start, stop))
+        at = start + int(found[rank - 1 - (0 if i == 0 else int(self.tp[i - 1]))])
+        end = at + 1 + int(np.argmax(self.cuts[at + 1 : stop + 1]))
+        tp = (0 if i == 0 else int(self.tp[i - 1])) + int(
+            np.count_nonzero(self._positive(start, end))
+        )
+        return tp, end - tp
+
+    def best(self) -> tuple[int, int]:
+        """Positives and negatives flagged where TPR − FPR is greatest; (0, 0) if it is never > 0.
+
+        Examples
+        --------
+        >>> from shiftbench.statistics.ranks import merge
+        >>> sweep(merge([1.0, 2.0], [2.0, 3.0]), "ood").best()
+        (1, 0)
+        """
+        n_pos, n_neg = self.n_pos, self.n_neg
+        tp, fp = np.append(0, self.tp), np.append(0, self.fp)
+        # Times n_pos · n_neg: in whole numbers, so that equal ones are equal.
+        gain = tp * n_neg - fp * n_pos
+        best = int(np.argmax(gain))
+        found, most = (int(tp[best]), int(fp[best])), int(gain[best])
+        # Between two kept places the gain is at most that of the first with all positives between.
+        bound = tp[1:] * n_neg - fp[:-1] * n_pos
+        hidden = np.diff(tp + fp) > 1
+        for i in np.flatnonzero(hidden & (bound > most)).tolist():
+            start, stop = int(tp[i] + fp[i]), int(tp[i + 1] + fp[i + 1])
+            ends = np.flatnonzero(self.cuts[start + 1 : stop + 1])
+            more = tp[i] + np.cumsum(self._positive(start, stop), dtype=np.int64)[ends]
+            less = start + 1 + ends - more
+            gains = more * n_neg - less * n_pos
+            j = int(gains.argmax())
+            if gains[j] > most:
+                found, most = (int(more[j]), int(less[j])), int(gains[j])
+        return found
+
+
+def sweep(merged: Merged, positive: str) -> Sweep:
+    """Walk over all scores from the end of one class, ``"ood"`` (the top) or ``"id"``.
+
+    The walk for one class over some scores and the walk for the other over the scores mirrored do
+    the same sums in the same order: what they give is equal to the last bit.
+
+    Examples
+    --------
+    >>> from shiftbench.statistics.ranks import merge
+    >>> found = sweep(merge([1.0, 2.0], [2.0, 3.0]), "ood")
+    >>> found.twice_above, round(found.precision_sum / 2, 4), found.tp.tolist(), found.fp.tolist()
+    (1, 0.8333, [1, 2, 2], [0, 1, 2])
+    """
+    top = positive == "ood"
+    flags = merged.ood[::-1] if top else merged.ood
+    cuts = merged.cuts[::-1] if top else merged.cuts
+    n = len(flags)
+    state = _State(n)
+    for start in range(0, n, BLOCK):
+        stop = min(start + BLOCK, n)
+        block = flags[start:stop]
+        block = np.ascontiguousarray(block) if top else np.logical_not(block)
+        if merged.distinct or bool(cuts[start : stop + 1].all()):
+            state.distinct(start, block)
+        else:
+            state.tied(start, block, np.ascontiguousarray(cuts[start + 1 : stop + 1]))
+    n_pos = merged.n_ood if top else merged.n_id
+    return Sweep(
+        flags, top, cuts, n_pos, n - n_pos, state.twice_above, state.squares, state.precision,
+        state.trapezoid, np.concatenate(state.tp), np.concatenate(state.fp),
+    )  # fmt: skip
+
+
+class _State:
+    """The sums so far; one walk's own."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.count = 0  # positives so far
+        self.last = (0, 0)  # positives and examples at the last end of a value
+        self.twice_above = 0
+        self.squares = self.precision = self.trapezoid = 0.0
+        self.tp: list[Integers] = []
+        self.fp: list[Integers] = []
+        size = min(n, BLOCK)
+        self.integers = np.arange(size, dtype=np.int64)
+        self.floats = np.arange(size, dtype=np.float64)
+        self.buffers = np.empty((7, size + 1))
+        self.running, self.taken = np.empty((2, size), dtype=np.int64)
+
+    def _edges(self, start: int, k: int) -> Integers:
+        """Which of a block's k ends of values are kept."""
+        if self.n <= BLOCK:
+            return np.arange(k)
+        if start == 0:
+            return np.unique(np.append(np.geomspace(1, k, 400).astype(np.int64), k)) - 1
+        return (np.arange(1, min(k, EDGES) + 1) * k) // min(k, EDGES) - 1
+
+    def distinct(self, start: int, positive: Flags) -> None:
+        at = np.flatnonzero(positive)
+        m = len(at)
+        above = np.subtract(at, self.integers[:m], out=at)  # negatives before it in this block
+        base = start - self.count
+        self.twice_above += 2 * (int(above.sum()) + m * base)
+        tp, total, ratio = (b[:m] for b in self.buffers[:3])
+        np.add(above, base, out=total, casting="unsafe")
+        # Not a BLAS product: its threads would wait for each other, and change the last bit.
+        self.squares += float(np.multiply(total, total, out=ratio).sum())
+        np.add(self.floats[:m], self.count + 1, out=tp)
+        np.add(total, tp, out=total)
+        self.precision += float(np.divide(tp, total, out=ratio).sum())
+        self.trapezoid += float(ratio.sum())
+        # Just before this positive there was one less of it, and as many negatives.
+        np.subtract(tp, 1, out=tp)
+        np.subtract(total, 1, out=total)
+        if m and total[0] == 0:
+            tp[0] = total[0] = 1
+        self.trapezoid += float(np.divide(tp, total, out=ratio).sum())
+        ends = self._edges(start, len(positive))
+        # `at` now holds negatives before each positive: those plus its number are its place again.
+        places = np.add(above, self.integers[:m], out=above)
+        kept = self.count + np.searchsorted(places, ends, side="right")
+        self.tp.append(kept)
+        self.fp.append(start + ends + 1 - kept)
+        self.count += m
+        self.last = (self.count, start + len(positive))
+
+    def tied(self, start: int, positive: Flags, ends: Flags) -> None:
+        at = np.flatnonzero(ends)
+        k = len(at)
+        running = np.cumsum(positive, dtype=np.int64, out=self.running[: len(positive)])
+        count, self.count = self.count, self.count + int(running[-1])
+        if not k:
+            return
+        tp, total, fp, precision = (b[: k + 1] for b in self.buffers[:4])
+        new, twice, product = (b[:k] for b in self.buffers[4:])
+        tp[0], total[0] = self.last
+        found = running.take(at, out=self.taken[:k], mode="clip")  # other modes copy
+        np.add(found, count, out=tp[1:], casting="unsafe")
+        np.add(at, start + 1, out=total[1:], casting="unsafe")
+        np.subtract(total, tp, out=fp)
+        if total[0] == 0:
+            tp[0] = total[0] = 1
+        np.divide(tp, total, out=precision)
+        tp[0] = self.last[0]
+        np.subtract(tp[1:], tp[:-1], out=new)
+        np.add(fp[1:], fp[:-1], out=twice)
+        # Sums of whole numbers far below 2⁵³: exact.
+        self.twice_above += int(np.multiply(new, twice, out=product).sum())
+        self.squares += 0.25 * float(np.multiply(product, twice, out=product).sum())
+        at_ends = float(np.multiply(new, precision[1:], out=product).sum())
+        self.precision += at_ends
+        self.trapezoid += at_ends + float(np.multiply(new, precision[:-1], out=product).sum())
+        kept = self._edges(start, k) + 1
+        self.tp.append(tp[kept].astype(np.int64))
+        self.fp.append(fp[kept].astype(np.int64))
+        self.last = (int(tp[-1]), int(total[-1]))
