@@ -221,7 +221,7 @@ class Classes:
         values: NDArray[Any] = flat.reshape(n, k)
         with np.errstate(invalid="ignore"):
             inside = (values >= -RANGE_TOLERANCE) & (values <= 1 + RANGE_TOLERANCE)
-            outside: NDArray[np.bool_] = ~inside.all(axis=1)
+            outside = np.asarray(~inside.all(axis=1))
             sums = values.sum(axis=1, dtype=np.float64)
         self._count("{n} rows have probabilities that are NaN or outside 0 to 1", outside, ids,
                     problems, "logits have to go through a softmax first")  # fmt: skip

@@ -42,11 +42,12 @@ class CsvTable:
         head = stream.read(HEAD)
         self.stream = _Rewound(head, stream)
         text = head.decode("utf-8-sig", "ignore" if len(head) == HEAD else "strict")
-        blank = len(text) - len(text.lstrip("\r\n"))
-        lines = text[blank:].splitlines(keepends=True)
+        lines = io.StringIO(text, newline=None).readlines()
+        blank = next(i for i, line in enumerate([*lines, "x"]) if line != "\n")
+        del lines[:blank]
         if len(lines) <= 1 and len(head) == HEAD:
             raise SourceError(f"{shown}: its first line is longer than {HEAD} bytes; no CSV header")
-        self.skipped = 1 + len(text[:blank].splitlines())
+        self.skipped = 1 + blank
         self.delimiter = max(DELIMITERS, key=lambda d: _outside_quotes(lines[0], d))
         rows = self._rows(lines[:1000])
         self.names = [name.strip() for name in rows[0]]
@@ -57,7 +58,7 @@ class CsvTable:
 
     def _rows(self, lines: Sequence[str]) -> list[list[str]]:
         try:
-            found = list(csv.reader(io.StringIO("".join(lines)), delimiter=self.delimiter))
+            found = list(csv.reader(lines, delimiter=self.delimiter))
         except csv.Error as error:
             raise SourceError(f"{self.shown}: not a CSV file that can be read: {error}") from None
         return [row for row in found if row]

@@ -66,7 +66,7 @@ def write(parts: Parts, path: str | os.PathLike[str]) -> None:
         )
     try:
         if suffix == ".json":
-            location.write(name, _json(parts))
+            location.write(name, encoded(parts))
             return
         # The curves come first: the table makes the results exist.
         with location.create(stem + CURVES_SUFFIX) as file:
@@ -79,7 +79,7 @@ def write(parts: Parts, path: str | os.PathLike[str]) -> None:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def _json(parts: Parts) -> bytes:
+def encoded(parts: Parts) -> bytes:
     """One row a line, so that two files can be compared by eye."""
     head = msgspec.json.encode({"format": PROTOCOL, "selection": plain(parts.selection)})
     made = [head[:-1], b',\n"notes":', msgspec.json.encode(parts.notes)]

@@ -76,6 +76,11 @@ class Results:
             _results_files.Parts(self.table, self.curves, self.selection, self.notes), path
         )
 
+    def json(self) -> str:
+        """What `write` puts into a .json file."""
+        parts = _results_files.Parts(self.table, self.curves, self.selection, self.notes)
+        return _results_files.encoded(parts).decode()
+
     def markdown(
         self,
         *,

@@ -127,7 +127,7 @@ def group_mean(
     units = counts.n if counts.n_clusters is None else counts.n_clusters.astype(np.float64)
     mixed, scale = ratio_influence(accuracy, counts.n, units, w)
     moves = np.stack([-scale * mixed, scale * (1 - mixed), np.zeros(len(w))], axis=1)
-    keep = slice(None) if n == len(known) else known
+    keep: Any = slice(None) if n == len(known) else known
     influence = members.gathered(moves, state)[keep] * n
     cost = None
     if value in (0.0, 1.0):

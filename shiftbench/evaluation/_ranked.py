@@ -46,9 +46,9 @@ class Ranked:
         found = Thresholds.of(*self.scores)
         return found, found.index(self.scores[0]), found.index(self.scores[1])
 
-    def counts(self, positive: str) -> tuple[Counts, Counts]:
-        """Positives and negatives at or beyond each value (without clusters: at some of them)."""
-        if self.scores is None:
+    def counts(self, positive: str, *, every: bool = True) -> tuple[Counts, Counts]:
+        """Positives and negatives at or beyond each value; not `every`: at what a walk kept."""
+        if not every:
             walk = self.walks[positive]
             return walk.tp, walk.fp
         table = self._thresholds[0]
@@ -67,11 +67,11 @@ class Ranked:
             return for_neg[id_places], for_pos[ood_places]
         return for_pos[::-1][id_places], for_neg[::-1][ood_places]
 
-    def spread(self, positive: str, influence: Influence) -> Spread:
-        """The variance of the metric whose influences these are."""
-        if self.scores is not None:
+    def spread(self, positive: str, influence: Influence, *, every: bool = False) -> Spread:
+        """The variance of the metric whose influences these are; with clusters from all values."""
+        if every or self.clusters is not None:
             return two_sample_spread(*self.influences(positive, influence), self.clusters)
-        tp, fp = self.counts(positive)
+        tp, fp = self.counts(positive, every=False)
         for_pos, for_neg = influence(tp, fp)
         new = (np.diff(tp, prepend=0), np.diff(fp, prepend=0))
         if positive == "ood":
@@ -81,7 +81,7 @@ class Ranked:
     def auroc_spread(self) -> Spread:
         """DeLong's variance: without clusters exact, whatever the number of values kept."""
         found = self.spread("ood", auroc_influence)
-        if self.scores is not None or min(self.n_id, self.n_ood) < 2:
+        if self.clusters is not None or min(self.n_id, self.n_ood) < 2:
             return found
         variance = sum(_placement_variance(walk) for walk in self.walks.values())
         return Spread(max(variance, 0.0), found.df, None, found.units)

@@ -252,7 +252,9 @@ class _Report:
         perfect = (max(tpr * (limit - fpr), 0.0) - least) * scale
         if form == "mcclish":
             value, scale, perfect = (1 + value) / 2, scale / 2, (1 + perfect) / 2
-        spread = self.scores.spread("ood", lambda t, f: partial_influence(t, f, limit))
+        spread = self.scores.spread(
+            "ood", lambda tp, fp: partial_influence(tp, fp, limit), every=True
+        )
         scaled = Spread(
             spread.variance * scale * scale,
             spread.df,

@@ -200,17 +200,24 @@ def _over_models(
         _draw(
             out,
             name,
-            [_Point(x["value"], y, _run_of(y), _se(x, settings.level)) for x, y in points],
+            [
+                _Point(x["value"], _on_both(x, y), _run_of(y), _se(x, settings.level))
+                for x, y in points
+            ],
             x_name=f"accuracy of {x_name}",
             y_name=f"accuracy of {y_name}",
             where={"config": config},
             settings=settings,
             series=split,
-            axes="probit" if name == "accuracy_on_the_line" else "raw",
         )
         if name == "accuracy_on_the_line" and settings.baseline:
             notes += _robustness(points, settings, out, config, split, x_name)
     return notes
+
+
+def _on_both(x: Record, y: Record) -> Record:
+    """The row of y, resting on the splits of both."""
+    return {**y, "digest": "+".join(dict.fromkeys([x["digest"], y["digest"]]))}
 
 
 def _run_of(row: Record) -> str:
@@ -247,7 +254,7 @@ def _robustness(
         out.add(
             replace(found, parameters=told),
             **{n: y[n] for n in (*NAMES, "config", "split")},
-            digest=f"{x['digest']}+{y['digest']}",
+            digest=_on_both(x, y)["digest"],
             metric="effective_robustness",
             compared_to=compared_to,
         )
@@ -264,7 +271,6 @@ def _draw(
     settings: Settings,
     y_name: str = "accuracy",
     series: str = "",
-    axes: str = "raw",
 ) -> None:
     """Add the points, and what can be told of the curve through them."""
     ordered = sorted(points, key=lambda p: (p.x, _run_of(p.row), p.row["subset"] or ""))
@@ -290,7 +296,6 @@ def _draw(
         y_se=[_se(p.row, settings.level) for p in ordered] if known else None,
         x_name=x_name,
         y_name=y_name,
-        axes=axes,
         level=settings.level,
         seed=settings.seed,
     )

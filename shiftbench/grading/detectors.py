@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftbench.evaluation.detection import ood
-from shiftbench.evaluation.ood_curves import near_far_means, ood_against_distance
-from shiftbench.evaluation.patch_curves import ood_by_patches
+from shiftbench.evaluation.points import PrPoints, RocPoints, pr_points, roc_points
 from shiftbench.evaluation.selective import risk_coverage
 from shiftbench.evaluation.thresholds import rates_at, threshold_at
 from shiftbench.results import ResultRows
 from shiftbench.statistics import Estimate
-from shiftbench.statistics.estimate import critical
 
 from .run import Run
 from .settings import Settings
 
-__all__ = ["grade_distances", "grade_rejection", "grade_scores", "warn_of_direction"]
+__all__ = ["grade_rejection", "grade_scores", "warn_of_direction"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 ACCEPTED = "_accepted"
 FULL = "full_spectrum_"
+POINTS = 100
+"""Points of a ROC or precision–recall curve that are kept."""
 
 
 def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
@@ -63,8 +62,6 @@ def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
     for name in sets:
         if run.entry.splits[name].flag == "reject" and accepted:
             _against(run, [reference, *accepted], name, settings, out, prefix=FULL)
-    _near_and_far(run, reference, sets, settings, out)
-    _against_patches(run, reference, sets, settings, out)
     return _fixed_threshold(run, [reference, *sets], settings, out)
 
 
@@ -102,8 +99,41 @@ def _against(
     prefix: str = "",
 ) -> None:
     where = run.where(*one, other)
+    if not prefix:
+        _draw_roc_and_pr(run, one, other, where, out)
     for metric, estimate in _report(run, one, other, settings).items():
         out.add(estimate, **where, split=other, metric=prefix + metric, compared_to="+".join(one))
+
+
+def _draw_roc_and_pr(
+    run: Run, one: Sequence[str], other: str, where: Mapping[str, Any], out: ResultRows
+) -> None:
+    scores = _pooled(run, one), _pooled(run, [other])
+    roc = roc_points(*scores, max_points=POINTS)
+    drawn: dict[str, tuple[Floats, Floats, str, str, RocPoints | PrPoints]] = {
+        "roc": (roc.fpr, roc.tpr, "fpr", "tpr", roc)
+    }
+    for positive in ("ood", "id"):
+        pr = pr_points(*scores, positive=positive, max_points=POINTS)
+        drawn[f"precision_recall_{positive}"] = (pr.recall, pr.precision, "recall", "precision", pr)
+    for curve, (x, y, x_name, y_name, found) in drawn.items():
+        out.curve(
+            x,
+            y,
+            **where,
+            curve=curve,
+            series=other,
+            x_name=x_name,
+            y_name=y_name,
+            n=found.n_id + found.n_ood,
+            parameters={
+                "positive": found.positive,
+                "n_id": found.n_id,
+                "n_ood": found.n_ood,
+                "thresholds": found.n_thresholds,
+                "error": found.error,
+            },
+        )
 
 
 def _accepted(run: Run, one: str, other: str, settings: Settings, out: ResultRows) -> None:
@@ -115,170 +145,6 @@ def _accepted(run: Run, one: str, other: str, settings: Settings, out: ResultRow
         metric=f"auroc{ACCEPTED}",
         compared_to=one,
     )
-
-
-def _near_and_far(
-    run: Run, reference: str, sets: Sequence[str], settings: Settings, out: ResultRows
-) -> None:
-    """Unweighted means over the OOD test sets to be flagged that are near, and that are far."""
-    kinds = {
-        s: str(run.entry.splits[s].shift)
-        for s in sets
-        if run.entry.splits[s].role == "ood_test"
-        and run.entry.splits[s].flag != "accept"
-        and run.entry.splits[s].shift in ("near", "far")
-    }
-    if not kinds:
-        return
-    scores = {s: _pooled(run, [s]) for s in kinds}
-    for tpr in settings.tpr:
-        found = near_far_means(
-            _pooled(run, [reference]),
-            scores,
-            kinds,
-            _named_clusters(run, reference, list(kinds)),
-            n_resamples=settings.resamples,
-            seed=settings.seed,
-            tpr=tpr,
-            level=settings.level,
-        )
-        for kind, metrics in found.items():
-            inside = [s for s in kinds if kinds[s] == kind]
-            for metric, estimate in metrics.items():
-                if tpr == settings.tpr[0] or metric.startswith("fpr"):
-                    out.add(
-                        estimate,
-                        **run.where(reference, *inside),
-                        split=kind,
-                        metric=metric,
-                        compared_to=reference,
-                    )
-
-
-def _named_clusters(
-    run: Run, reference: str, sets: Sequence[str]
-) -> tuple[Codes, dict[str, Codes]] | None:
-    codes = run.clusters(reference, *sets)
-    return None if codes is None else (codes[0], dict(zip(sets, codes[1:], strict=True)))
-
-
-def grade_distances(
-    run: Run, distances: Sequence[Mapping[str, Any]], settings: Settings, out: ResultRows
-) -> None:
-    """Add the curve of each OOD metric against each distance from the training or ID split.
-
-    `distances` are rows of the benchmark's `shift_distances`.
-    """
-    reference = run.first("id_test")
-    if reference is None or run.scores(reference) is None:
-        return
-    names: dict[str, dict[str, float]] = {}
-    errors: dict[str, dict[str, float]] = {}
-    for d in distances:
-        scored = d["target"] in run.blocks and run.scores(d["target"]) is not None
-        source = run.entry.splits.get(d["source"])
-        if not scored or source is None or source.role not in ("train", "id_test"):
-            continue
-        if run.entry.splits[d["target"]].role != "ood_test" or not _is_finite(d["value"]):
-            continue
-        name = f"{d['distance']} in {d['space']}" if d["space"] else str(d["distance"])
-        name = f"{name} from {d['source']}"
-        names.setdefault(name, {})[d["target"]] = d["value"]
-        if _is_finite(d["low"]) and _is_finite(d["high"]):
-            half = (d["high"] - d["low"]) / 2
-            errors.setdefault(name, {})[d["target"]] = half / critical(settings.level)
-    for name, at in sorted(names.items()):
-        if len(set(at.values())) < 2:
-            continue
-        known = errors.get(name, {})
-        found = ood_against_distance(
-            _pooled(run, [reference]),
-            {s: _pooled(run, [s]) for s in at},
-            at,
-            _named_clusters(run, reference, list(at)),
-            distance_se=known if known.keys() == at.keys() else None,
-            n_resamples=settings.resamples,
-            seed=settings.seed,
-            level=settings.level,
-        )
-        where = run.where(reference, *at)
-        for metric, points in found.points.items():
-            _draw_points(out, f"{metric}_against_distance", found.distances, points, where, name)
-            for what, estimates in (("slope", found.slope), ("spearman", found.spearman)):
-                out.add(
-                    estimates[metric],
-                    **where,
-                    metric=f"{metric}_{what}_on_distance",
-                    compared_to=reference,
-                    parameters={"distance": name, "sets": list(found.sets)},
-                )
-
-
-def _draw_points(
-    out: ResultRows,
-    curve: str,
-    x: Floats,
-    points: Sequence[Estimate],
-    where: Mapping[str, Any],
-    x_name: str,
-    series: str | None = None,
-) -> None:
-    out.curve(
-        x,
-        [p.value for p in points],
-        low=[p.low for p in points],
-        high=[p.high for p in points],
-        n=[p.n for p in points],
-        **where,
-        curve=curve,
-        series=series,
-        x_name=x_name,
-        y_name=curve.partition("_against_")[0],
-    )
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def _against_patches(
-    run: Run, reference: str, sets: Sequence[str], settings: Settings, out: ResultRows
-) -> None:
-    """AUROC of clusters by the number of their examples, where clusters have several."""
-    for name in sets:
-        codes = run.clusters(reference, name)
-        if codes is None:
-            continue
-        largest = max(int(np.bincount(c).max()) for c in codes)
-        counts = [c for c in settings.patches if c <= largest]
-        found = ood_by_patches(
-            _pooled(run, [reference]),
-            codes[0],
-            _pooled(run, [name]),
-            codes[1],
-            [*counts, None],
-            how=settings.aggregate,
-            seed=settings.seed,
-            level=settings.level,
-        )
-        where = run.where(reference, name)
-        x = np.array([largest if c is None else c for c in found.counts], dtype=np.float64)
-        _draw_points(
-            out,
-            "auroc_against_patches",
-            x,
-            found.points,
-            where,
-            f"examples a cluster, {settings.aggregate}",
-            name,
-        )
-        out.add(
-            found.points[-1],
-            **where,
-            split=name,
-            metric="auroc_of_clusters",
-            compared_to=reference,
-        )
 
 
 def _fixed_threshold(

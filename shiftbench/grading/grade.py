@@ -19,8 +19,9 @@ from shiftbench.results import ResultRows, Results
 
 from .classifiers import grade_predictions
 from .curves import add_curves
-from .detectors import grade_distances, grade_scores, warn_of_direction
+from .detectors import grade_scores, warn_of_direction
 from .models import Answers, compare_runs, spread_over_seeds
+from .ood_sets import grade_ood_sets
 from .run import Run
 from .settings import Settings
 
@@ -88,7 +89,7 @@ def grade(
             for keys in runs:
                 run = _run(bench, predictions, keys)
                 notes += grade_scores(run, chosen, out)
-                grade_distances(run, distances.get(run.config, []), chosen, out)
+                grade_ood_sets(run, distances.get(run.config, []), chosen, out)
                 notes += grade_predictions(run, chosen, out, answers)
                 counted.update(1)
         notes += compare_runs(bench, predictions, answers, chosen, out)

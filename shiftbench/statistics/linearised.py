@@ -69,7 +69,7 @@ def mean_variance(influence: Floats, clusters: Clusters | None = None) -> tuple[
         return np.full(x.shape[1:], NAN), np.zeros(x.shape[1:])
     alone = np.einsum("i...,i...->...", x, x) / (n * (n - 1.0))
     if clusters is None:
-        return alone, np.full(x.shape[1:], n - 1.0)
+        return alone, np.minimum(n - 1.0, _scatter_freedom(x))
     sizes = clusters.sizes[clusters.sizes > 0].astype(np.float64)
     if len(sizes) < 2:
         return np.full(x.shape[1:], NAN), np.zeros(x.shape[1:])
@@ -77,10 +77,23 @@ def mean_variance(influence: Floats, clusters: Clusters | None = None) -> tuple[
     leverage = (1 / (1 - sizes / n)).reshape(-1, *[1] * (x.ndim - 1))
     variance = np.sum(sums * sums * leverage, axis=0) / (n * n)
     moments = [float(np.sum(sizes**power)) for power in (2, 3, 4)]
-    return variance, _freedom(variance, alone, n, moments)
+    known = _size_freedom(variance, alone, n, moments)
+    return variance, np.minimum(known, _scatter_freedom(sums))
 
 
-def _freedom(variance: Floats, alone: Floats, n: int, moments: list[float]) -> Floats:
+def _scatter_freedom(x: Floats) -> Floats:
+    """How well the variance is known: 2n/(kurtosis − 1), as Var(s²) = 2σ⁴/df."""
+    n = len(x)
+    second = np.einsum("i...,i...->...", x, x)
+    square = x * x
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kurtosis = n * np.einsum("i...,i...->...", square, square) / (second * second)
+        found = 2 * n / (kurtosis - 1)
+    # The kurtosis of n numbers is at most n, so that this is never below 2; 1 is a coin's.
+    return np.where(kurtosis > 1, found, np.inf)
+
+
+def _size_freedom(variance: Floats, alone: Floats, n: int, moments: list[float]) -> Floats:
     m2, m3, m4 = moments
     if m2 <= n:  # every cluster is one example
         return np.full(np.shape(variance), n - 1.0)

@@ -1,0 +1,208 @@
+"""Grading several OOD sets together: near and far, against distance, against patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftbench.evaluation.ood_curves import near_far_means, ood_against_distance
+from shiftbench.evaluation.patch_curves import ood_by_patches
+from shiftbench.results import ResultRows
+from shiftbench.statistics import Estimate
+from shiftbench.statistics.estimate import critical
+
+from .run import Run
+from .settings import Settings
+
+__all__ = ["grade_ood_sets"]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+def grade_ood_sets(
+    run: Run, distances: Sequence[Mapping[str, Any]], settings: Settings, out: ResultRows
+) -> None:
+    """Add what the OOD sets of a run say together.
+
+    `distances` are the rows of the benchmark's `shift_distances` of the run's config.
+    """
+    reference = run.first("id_test")
+    if reference is None or run.scores(reference) is None:
+        return
+    sets = [s for s in run.splits("ood_test", "ood_validation") if run.scores(s) is not None]
+    _near_and_far(run, reference, sets, settings, out)
+    _against_distance(run, reference, distances, settings, out)
+    _against_patches(run, reference, sets, settings, out)
+
+
+def _scores(run: Run, split: str) -> Floats:
+    found = run.scores(split)
+    assert found is not None
+    return found
+
+
+def _near_and_far(
+    run: Run, reference: str, sets: Sequence[str], settings: Settings, out: ResultRows
+) -> None:
+    """Unweighted means over the OOD test sets to be flagged that are near, and that are far."""
+    kinds = {
+        s: str(run.entry.splits[s].shift)
+        for s in sets
+        if run.entry.splits[s].role == "ood_test"
+        and run.entry.splits[s].flag != "accept"
+        and run.entry.splits[s].shift in ("near", "far")
+    }
+    if not kinds:
+        return
+    scores = {s: _scores(run, s) for s in kinds}
+    for tpr in settings.tpr:
+        found = near_far_means(
+            _scores(run, reference),
+            scores,
+            kinds,
+            _named_clusters(run, reference, list(kinds)),
+            n_resamples=settings.resamples,
+            seed=settings.seed,
+            tpr=tpr,
+            level=settings.level,
+        )
+        for kind, metrics in found.items():
+            inside = [s for s in kinds if kinds[s] == kind]
+            for metric, estimate in metrics.items():
+                if tpr == settings.tpr[0] or metric.startswith("fpr"):
+                    out.add(
+                        estimate,
+                        **run.where(reference, *inside),
+                        split=kind,
+                        metric=metric,
+                        compared_to=reference,
+                    )
+
+
+def _named_clusters(
+    run: Run, reference: str, sets: Sequence[str]
+) -> tuple[Codes, dict[str, Codes]] | None:
+    codes = run.clusters(reference, *sets)
+    return None if codes is None else (codes[0], dict(zip(sets, codes[1:], strict=True)))
+
+
+def _against_distance(
+    run: Run,
+    reference: str,
+    distances: Sequence[Mapping[str, Any]],
+    settings: Settings,
+    out: ResultRows,
+) -> None:
+    """The curve of each OOD metric against each distance from the training or ID split."""
+    names: dict[str, dict[str, float]] = {}
+    errors: dict[str, dict[str, float]] = {}
+    for d in distances:
+        scored = d["target"] in run.blocks and run.scores(d["target"]) is not None
+        source = run.entry.splits.get(d["source"])
+        if not scored or source is None or source.role not in ("train", "id_test"):
+            continue
+        if run.entry.splits[d["target"]].role != "ood_test" or not _is_finite(d["value"]):
+            continue
+        name = f"{d['distance']} in {d['space']}" if d["space"] else str(d["distance"])
+        name = f"{name} from {d['source']}"
+        names.setdefault(name, {})[d["target"]] = d["value"]
+        if _is_finite(d["low"]) and _is_finite(d["high"]):
+            half = (d["high"] - d["low"]) / 2
+            errors.setdefault(name, {})[d["target"]] = half / critical(settings.level)
+    for name, at in sorted(names.items()):
+        if len(set(at.values())) < 2:
+            continue
+        known = errors.get(name, {})
+        found = ood_against_distance(
+            _scores(run, reference),
+            {s: _scores(run, s) for s in at},
+            at,
+            _named_clusters(run, reference, list(at)),
+            distance_se=known if known.keys() == at.keys() else None,
+            n_resamples=settings.resamples,
+            seed=settings.seed,
+            level=settings.level,
+        )
+        where = run.where(reference, *at)
+        for metric, points in found.points.items():
+            _draw_points(out, f"{metric}_against_distance", found.distances, points, where, name)
+            for what, estimates in (("slope", found.slope), ("spearman", found.spearman)):
+                out.add(
+                    estimates[metric],
+                    **where,
+                    metric=f"{metric}_{what}_on_distance",
+                    compared_to=reference,
+                    parameters={"distance": name, "sets": list(found.sets)},
+                )
+
+
+def _draw_points(
+    out: ResultRows,
+    curve: str,
+    x: Floats,
+    points: Sequence[Estimate],
+    where: Mapping[str, Any],
+    x_name: str,
+    series: str | None = None,
+) -> None:
+    out.curve(
+        x,
+        [p.value for p in points],
+        low=[p.low for p in points],
+        high=[p.high for p in points],
+        n=[p.n for p in points],
+        **where,
+        curve=curve,
+        series=series,
+        x_name=x_name,
+        y_name=curve.partition("_against_")[0],
+    )
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _against_patches(
+    run: Run, reference: str, sets: Sequence[str], settings: Settings, out: ResultRows
+) -> None:
+    """AUROC of clusters by the number of their examples, where clusters have several."""
+    for name in sets:
+        codes = run.clusters(reference, name)
+        if codes is None:
+            continue
+        largest = max(int(np.bincount(c).max()) for c in codes)
+        counts = [c for c in settings.patches if c <= largest]
+        found = ood_by_patches(
+            _scores(run, reference),
+            codes[0],
+            _scores(run, name),
+            codes[1],
+            [*counts, None],
+            how=settings.aggregate,
+            seed=settings.seed,
+            level=settings.level,
+        )
+        where = run.where(reference, name)
+        x = np.array([largest if c is None else c for c in found.counts], dtype=np.float64)
+        _draw_points(
+            out,
+            "auroc_against_patches",
+            x,
+            found.points,
+            where,
+            f"examples a cluster, {settings.aggregate}",
+            name,
+        )
+        out.add(
+            found.points[-1],
+            **where,
+            split=name,
+            metric="auroc_of_clusters",
+            compared_to=reference,
+        )
