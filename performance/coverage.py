@@ -16,11 +16,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from _coverage import SIZES, Coverage, cases, coverage
+from _coverage import SIZES, Coverage, cases, coverage, truth_of
 from joblib import Parallel, delayed
 
 SIMULTANEOUS = ("worst",)
@@ -32,10 +33,13 @@ def wanted(found: Coverage) -> float:
 
 
 def run(samples: int, seed: int, n_jobs: int) -> list[Coverage]:
-    tasks = [(c, n, k) for c in range(len(list(cases()))) for n in SIZES for k in (False, True)]
+    every = list(cases())
+    tasks = [(c, n, k) for c in range(len(every)) for k in (False, True) for n in SIZES]
+    truths = {(c, k): truth_of(every[c], k) for c in range(len(every)) for k in (False, True)}
 
     def one(which: int, n: int, clustered: bool) -> list[Coverage]:
-        return coverage(list(cases())[which], n, clustered, samples, seed)
+        case = replace(list(cases())[which], truth=truths[which, clustered])
+        return coverage(case, n, clustered, samples, seed)
 
     done = Parallel(n_jobs=n_jobs)(delayed(one)(*task) for task in tasks)
     return [row for rows in done for row in rows]

@@ -227,8 +227,8 @@ class _Parquet:
     def __init__(self, raw: pa.NativeFile, size: int) -> None:
         schema = pq.read_schema(raw)
         words = [n for n in (*TEXT_KEYS, "prediction") if _words(schema, n)]
-        # Pages are read as they are needed, not a column of a row group at a time.
-        self.file = pq.ParquetFile(raw, read_dictionary=words, buffer_size=2**20)
+        # Pages are read as they are needed, not whole columns, and nothing ahead.
+        self.file = pq.ParquetFile(raw, read_dictionary=words, buffer_size=2**20, pre_buffer=False)
         self.names = list(schema.names)
         noted = (schema.metadata or {}).get(b"shiftbench_digest")
         self.digest = noted.decode("utf-8", "replace") if noted else None
@@ -237,9 +237,10 @@ class _Parquet:
 
     def batches(self, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
         rows = min(MOST_ROWS, max(256, BATCH_BYTES // self._row_bytes(wanted)))
-        for batch in self.file.iter_batches(rows, columns=list(wanted)):
-            self.rows += len(batch)
-            yield {name: batch.column(name) for name in wanted}
+        for group in range(self.file.num_row_groups):
+            for batch in self.file.iter_batches(rows, [group], columns=list(wanted)):
+                self.rows += len(batch)
+                yield {name: batch.column(name) for name in wanted}
 
     def position(self) -> int:
         return self.size * self.rows // max(1, int(self.file.metadata.num_rows))

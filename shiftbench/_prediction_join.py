@@ -166,6 +166,7 @@ class Joiner:
             self._look_up(place)
         for key, number in self.partitions.items():
             self._check(key, number)
+        self._places.clear()
         if self.problems:
             raise SourceError(self.problems.text())
 
@@ -380,7 +381,7 @@ class Joiner:
         rows = found.to_numpy().astype(np.int32, copy=False)
         good = rows >= 0
         if not good.all():
-            self._unknown(ids, rows, names, place)
+            self._unknown(ids, rows, place)
         if place.shared is not None and len(place.shared):
             good &= ~self._ambiguous(ids, place)
         columns: Columns = {}
@@ -406,26 +407,24 @@ class Joiner:
 
     # What is wrong with it.
 
-    def _unknown(
-        self, ids: pa.ChunkedArray, rows: NDArray[np.int32], names: NDArray[np.int32], place: _Place
-    ) -> None:
+    def _unknown(self, ids: pa.ChunkedArray, rows: NDArray[np.int32], place: _Place) -> None:
         at = np.flatnonzero(rows < 0)
-        few = ids.take(pa.array(at[:3]))
-        hint = ""
+        few = ids.take(pa.array(at[:3])).to_pylist()
+        what = f"{{n}} rows have an example_id that is not in {place}"
+        hint = self._like(few, place) if self.problems.wants(what) else ""
+        self.problems.add(what, len(at), map(repr, few), hint)
+
+    def _like(self, few: list[str], place: _Place) -> str:
+        """What ids that are not there may have been."""
         bare = pc.utf8_ltrim(place.ids, characters="0")
-        like = pc.index_in(pc.utf8_ltrim(few, characters="0"), value_set=bare)
-        for given, row in zip(few.to_pylist(), like.to_pylist(), strict=True):
-            if row is not None and not hint:
-                hint = (
-                    f"the benchmark has {place.ids[row].as_py()!r} where the file has {given!r}: "
+        given = pc.utf8_ltrim(pa.array(few, pa.large_string()), characters="0")
+        for one, row in zip(few, pc.index_in(given, value_set=bare).to_pylist(), strict=True):
+            if row is not None:
+                return (
+                    f"the benchmark has {place.ids[row].as_py()!r} where the file has {one!r}: "
                     "write ids as text, so that zeros in front stay"
                 )
-        if not hint:
-            hint = f"its ids are such as {place.ids[0].as_py()!r}" if len(place.ids) else ""
-        shown = map(repr, few.to_pylist())
-        self.problems.add(
-            f"{{n}} rows have an example_id that is not in {place}", len(at), shown, hint
-        )
+        return f"its ids are such as {place.ids[0].as_py()!r}" if len(place.ids) else ""
 
     def _ambiguous(self, ids: pa.ChunkedArray, place: _Place) -> NDArray[np.bool_]:
         wrong = pc.is_in(ids, value_set=place.shared)

@@ -48,7 +48,7 @@ WHOLE = ("subset", "spread")
 """Columns that are null in the numbers shown, unless they are asked for."""
 
 NUMBERED = ("model", "seed", "epoch", "config", "split", "subset", "compared_to", "positive",
-            "spread", "parameters", "n", "digest")  # fmt: skip
+            "spread", "parameters", "n", "digest", "value")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,8 @@ class Truth:
     def nbytes(self) -> int:
         """Bytes that are held."""
         arrays = (self.label, self.labelled, self.is_ood)
-        columns = (self.example_ids, self.cluster_ids, self.subset, self.metadata)
+        apart = None if self.cluster_ids is self.example_ids else self.cluster_ids
+        columns = (self.example_ids, apart, self.subset, self.metadata)
         held = sum(a.nbytes for a in arrays if a is not None)
         held += self.clusters.codes.nbytes if self.clusters is not None else 0
         return int(held + sum(c.nbytes for c in columns if c is not None))
@@ -216,6 +217,8 @@ def _read(
             f"manifest says {entry.rows}; `shiftbench verify` tells more"
         )
     cluster_ids = _strings(table["cluster_id"]) if "cluster_id" in own else ids
+    if cluster_ids.equals(ids):
+        cluster_ids = ids  # as they are held once only
     kind, names = label_of(schema)
     label, labelled = _label(table, kind, len(names), len(ids))
     is_ood = None
@@ -294,7 +297,7 @@ def joint_clusters(truths: Sequence[Truth]) -> list[Clusters] | None:
 
 
 def _clusters(cluster_ids: pa.Array, ids: pa.Array) -> Clusters | None:
-    if cluster_ids is ids or cluster_ids.equals(ids):
+    if cluster_ids is ids:
         return None
     clusters = Clusters.of(cluster_ids)
     return None if clusters.n_clusters == len(ids) else clusters

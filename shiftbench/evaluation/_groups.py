@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics import Clusters
-from shiftbench.statistics.proportions import Counts, cluster_moments, with_clusters
+from shiftbench.statistics.counts import Counts, cluster_moments, with_clusters
 
 MISSING = "(missing)"
 """The name of the group of examples that have no value."""

@@ -25,6 +25,7 @@ from shiftbench.statistics.bootstrap import (
     smallest_stratum,
     strata_of,
 )
+from shiftbench.statistics.estimate import critical
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +70,7 @@ def told_estimate(
     p_value: float | None = None,
 ) -> Estimate:
     """A value with the interval of its replicates, or with the reason why there is none."""
+    critical(level)  # refuses what is no level, also where no interval comes of it
     told = drawn[np.isfinite(drawn)]
     undefined = len(drawn) - len(told)
     low = high = NAN

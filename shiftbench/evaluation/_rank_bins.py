@@ -138,6 +138,8 @@ def resampled(
     One table for each detector; all of them see the same resample of the same examples. Without
     clusters each sample is drawn by itself; with them, samples that share clusters together.
     """
+    if n_resamples < 1:
+        raise ConfigurationError(f"n_resamples is {n_resamples}; at least 1 is needed")
     width = sum(table.n_parts * table.n_bins for table in detectors)
     block = max(1, CELLS // width)
     if clusters is not None:

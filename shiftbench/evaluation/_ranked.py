@@ -17,7 +17,7 @@ from shiftbench.statistics.delong import Spread, auroc_influence, two_sample_spr
 from shiftbench.statistics.ranks import Thresholds, merge
 from shiftbench.statistics.sweep import Sweep, sweep
 
-__all__ = ["Ranked", "ranked"]
+__all__ = ["Influence", "Ranked", "ranked"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

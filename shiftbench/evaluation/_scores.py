@@ -103,6 +103,6 @@ def cluster_pair(clusters: Any, n_id: int, n_ood: int) -> Pair | None:
         warnings.warn(
             f"{across} clusters have both ID and OOD examples; the intervals allow for it, but "
             "look whether that was meant (the same patient, photograph or author in both)",
-            stacklevel=3,
+            stacklevel=4,
         )
     return pair

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from shiftbench.errors import ConfigurationError
-from shiftbench.evaluation._influences import (
-    average_precision_influence,
-    partial_area,
-    partial_influence,
-    perfect_limit,
-)
-from shiftbench.evaluation._ranked import Ranked, ranked
-from shiftbench.evaluation._rates import best_limits, fpr_limits, rank_at
+from shiftbench.evaluation._influences import average_precision_influence
+from shiftbench.evaluation._ranked import ranked
+from shiftbench.evaluation._report import Report, difference
 from shiftbench.evaluation._scores import POSITIVE, share_of, tag
+from shiftbench.evaluation.points import pr_points, roc_points
 from shiftbench.statistics import Estimate
-from shiftbench.statistics.delong import (
-    Spread,
-    auroc_influence,
-    auroc_limits,
-    logit_limits,
-    p_value,
-    quantile,
-    two_sample_spread,
-)
-from shiftbench.statistics.estimate import NAN, critical
+from shiftbench.statistics.delong import auroc_influence
+from shiftbench.statistics.estimate import critical
 
-__all__ = ["ood", "ood_difference"]
+__all__ = ["ood", "ood_difference", "pr_points", "roc_points"]
 
 
 def ood(
@@ -116,8 +102,13 @@ def ood(
     (`shiftbench.statistics.delong`); where it is 0 or 1, an exact one. AUPR and partial areas:
     influence functions, the logit scale, the same t. FPR at a TPR: distribution-free, from order
     statistics and Wilson's interval (MOVER). Below 72 positives no upper bound of the FPR at
-    95 % TPR is known: it is 1. Detection error: Wilson's intervals at its own threshold; the upper bound is
-    wider, for the threshold was chosen on the same data.
+    95 % TPR is known: it is 1. Detection error: Wilson's intervals at its own threshold; the upper
+    bound is wider, for the threshold was chosen on the same data.
+
+    In simulations of normal scores (AUROC 0.5 to 0.99, n = 50 and 200, clusters of 1 to 10) all
+    95 % intervals cover at least 93 %, but for a partial area with five ID examples within its
+    limit (92 %; 87 % with clusters of 5). Exponential scores at AUROC 0.99 with 200 ID and 50 OOD
+    examples: `auroc` 88 %, `aupr_id` 83 %, for the few examples that matter are seldom met.
 
     References
     ----------
@@ -144,7 +135,7 @@ def ood(
     )
     limits = [share_of(limit, "max_fpr") for limit in limits]
     scores = ranked(id_scores, ood_scores, clusters, score_is, keep=bool(limits))
-    report = _Report(scores, level)
+    report = Report(scores, level)
     found = {"auroc": report.auroc()}
     for trapezoid in (False, True):
         for positive in POSITIVE:
@@ -158,111 +149,6 @@ def ood(
         for form in ("share", "mcclish"):
             found[f"auroc_to_fpr_{tag(limit)}_{form}"] = report.partial(limit, form)
     return found
-
-
-class _Report:
-    """One estimate after another, from scores that are in order."""
-
-    def __init__(self, scores: Ranked, level: float) -> None:
-        self.scores = scores
-        self.level = level
-        self.auroc_spread = scores.auroc_spread()
-
-    def estimate(
-        self, value: float, bounds: tuple[float, float], method: str, positive: str,
-        se: float = NAN, **parameters: Any,
-    ) -> Estimate:  # fmt: skip
-        spread = self.auroc_spread
-        if spread.across:
-            parameters["clusters_across"] = spread.across
-        if math.isnan(bounds[0]):
-            se = NAN
-        return Estimate(
-            value, *bounds, self.level, method, n=self.scores.n_id + self.scores.n_ood,
-            n_clusters=spread.n_clusters, n_id=self.scores.n_id, n_ood=self.scores.n_ood,
-            positive=positive, se=se, parameters=parameters,
-        )  # fmt: skip
-
-    @property
-    def _prefix(self) -> str:
-        return "" if self.scores.clusters is None else "clustered "
-
-    def auroc(self) -> Estimate:
-        spread = self.auroc_spread
-        low, high, method = auroc_limits(self.scores.auroc, spread, self.level)
-        se = spread.se if spread.variance > 0 else NAN
-        return self.estimate(self.scores.auroc, (low, high), method, "ood", se)
-
-    def _smooth(
-        self, value: float, spread: Spread, positive: str, perfect: float, **parameters: Any
-    ) -> Estimate:
-        """On the logit scale from influences; `perfect` is the bound of perfect separation."""
-        if value == 1 and spread.n_clusters != 1:
-            return self.estimate(value, (perfect, 1.0), "exact", positive, NAN, **parameters)
-        bounds = logit_limits(value, spread.se, self.level, spread.df)
-        if math.isnan(bounds[0]):
-            why = spread.unknown or "cannot tell: the value is 0"
-            return self.estimate(value, bounds, why, positive, NAN, **parameters)
-        method = f"{self._prefix}influence function, logit, t"
-        return self.estimate(value, bounds, method, positive, spread.se, **parameters)
-
-    def _perfect(self, positive: str) -> tuple[float, float, float]:
-        units = self.auroc_spread.units
-        sizes = (self.scores.n_id, self.scores.n_ood)
-        if positive == "ood":
-            return perfect_limit(units[1], units[0], sizes[0] / sizes[1], self.level)
-        return perfect_limit(units[0], units[1], sizes[1] / sizes[0], self.level)
-
-    def aupr(self, positive: str, trapezoid: bool) -> Estimate:
-        walk = self.scores.walks[positive]
-        if trapezoid:
-            value = walk.trapezoid_sum / 2 / walk.n_pos
-        else:
-            value = walk.precision_sum / walk.n_pos
-        influence = partial(average_precision_influence, trapezoid=trapezoid)
-        spread = self.scores.spread(positive, influence)
-        return self._smooth(min(value, 1.0), spread, positive, self._perfect(positive)[2])
-
-    def fpr_at(self, positive: str, tpr: float) -> Estimate:
-        walk = self.scores.walks[positive]
-        flagged = walk.flagged(rank_at(tpr, walk.n_pos))
-        bounds = fpr_limits(walk, tpr, flagged, *self.scores.units(positive), self.level)
-        method = f"{self._prefix}order statistics and Wilson"
-        if math.isnan(bounds[0]):
-            method = self.auroc_spread.unknown
-        return self.estimate(flagged[1] / walk.n_neg, bounds, method, positive, tpr=tpr)
-
-    def detection_error(self) -> Estimate:
-        walk = self.scores.walks["ood"]
-        tp, fp = walk.best()
-        value = (fp * walk.n_pos + (walk.n_pos - tp) * walk.n_neg) / (2 * walk.n_pos * walk.n_neg)
-        bounds = best_limits((tp, fp), *self.scores.units("ood"), self.level)
-        method = f"{self._prefix}Wilson at the best threshold"
-        if math.isnan(bounds[0]):
-            method = self.auroc_spread.unknown
-        return self.estimate(value, bounds, method, "ood")
-
-    def partial(self, limit: float, form: str) -> Estimate:
-        counts = self.scores.counts("ood")
-        area = partial_area(*counts, limit)
-        least = limit * limit / 2 if form == "mcclish" else 0.0
-        value = (area - least) / (limit - least)
-        scale = 1 / (limit - least)
-        fpr, tpr, _ = self._perfect("ood")
-        perfect = (max(tpr * (limit - fpr), 0.0) - least) * scale
-        if form == "mcclish":
-            value, scale, perfect = (1 + value) / 2, scale / 2, (1 + perfect) / 2
-        spread = self.scores.spread(
-            "ood", lambda tp, fp: partial_influence(tp, fp, limit), every=True
-        )
-        scaled = Spread(
-            spread.variance * scale * scale,
-            spread.df,
-            spread.n_clusters,
-            spread.units,
-            spread.across,
-        )
-        return self._smooth(value, scaled, "ood", perfect, max_fpr=limit)
 
 
 def ood_difference(
@@ -324,30 +210,11 @@ def ood_difference(
             "examples; a paired comparison needs the same ones in the same order"
         )
     b = ranked(id_scores_b, ood_scores_b, None, kinds[1], keep=True)
-    found = {"auroc": _difference(a, b, a.auroc - b.auroc, "ood", auroc_influence, level)}
+    found = {"auroc": difference(a, b, a.auroc - b.auroc, "ood", auroc_influence, level)}
     for positive in POSITIVE:
         walks = (a.walks[positive], b.walks[positive])
         value = (walks[0].precision_sum - walks[1].precision_sum) / walks[0].n_pos
-        found[f"aupr_{positive}"] = _difference(
+        found[f"aupr_{positive}"] = difference(
             a, b, value, positive, average_precision_influence, level
         )
     return found
-
-
-def _difference(
-    a: Ranked, b: Ranked, value: float, positive: str, influence: Any, level: float
-) -> Estimate:
-    first, second = a.influences(positive, influence), b.influences(positive, influence)
-    spread = two_sample_spread(first[0] - second[0], first[1] - second[1], a.clusters)
-    bounds, method, se = (NAN, NAN), spread.unknown, NAN
-    if spread.variance > 0:
-        width = quantile(level, spread.df) * spread.se
-        bounds, se = (max(value - width, -1.0), min(value + width, 1.0)), spread.se
-        kind = "DeLong" if influence is auroc_influence else "influence function"
-        method = f"{'' if a.clusters is None else 'clustered '}paired {kind}, t"
-    parameters: Mapping[str, Any] = {"clusters_across": spread.across} if spread.across else {}
-    return Estimate(
-        value, *bounds, level, method, n=a.n_id + a.n_ood, n_clusters=spread.n_clusters,
-        n_id=a.n_id, n_ood=a.n_ood, positive=positive, se=se,
-        p_value=p_value(value, spread), parameters=parameters,
-    )  # fmt: skip

@@ -100,7 +100,7 @@ def threshold_at(
     low = float(betaincinv(rank, n + 1 - rank, half))
     # With ties the value keeps more than Beta says, but less than the next value would.
     above = rank + 1 if rank > 1 and scores[rank - 2] == value else rank
-    high = 1.0 if above > n else float(betaincinv(above, n + 1 - above, 1 - half))
+    high = 1.0 if rank == n else float(betaincinv(above, n + 1 - above, 1 - half))
     return Threshold(value, float(tpr), rank / n, low, high, level, n)
 
 

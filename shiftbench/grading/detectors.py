@@ -170,8 +170,9 @@ def _fixed_threshold(
             )
             told: dict[str, Any] = {
                 **found.parameters,
-                "threshold": threshold,
-                "n_validation": len(scores),
+                "threshold": threshold.value,
+                "kept_of_validation": threshold.kept,
+                "n_validation": threshold.n,
             }
             out.add(
                 replace(found, parameters=told),

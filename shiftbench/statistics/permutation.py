@@ -78,6 +78,11 @@ def permutation_p_values(
     (k,) array
         Never 0. Super-uniform under the hypothesis: P(p ≤ a) ≤ a for every a, ties or not.
 
+    Raises
+    ------
+    ConfigurationError
+        A statistic is NaN.
+
     References
     ----------
     Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, art. 39: (b + 1) / (m + 1).
@@ -89,6 +94,11 @@ def permutation_p_values(
     """
     value = np.atleast_1d(np.asarray(observed, np.float64))
     others = np.asarray(permuted, np.float64).reshape(-1, len(value))
+    if np.isnan(value).any() or np.isnan(others).any():
+        raise ConfigurationError(
+            "a statistic is NaN, on the data or on a permutation of them; give one that has a "
+            "value for every arrangement"
+        )
     reached = (others >= value - _slack(value, others)).sum(axis=0)
     return np.asarray((reached + (not exact)) / (len(others) + (not exact)), np.float64)
 
@@ -123,7 +133,7 @@ def max_t_p_values(observed: ArrayLike, permuted: ArrayLike, *, exact: bool = Fa
     others = np.asarray(permuted, np.float64).reshape(-1, len(value))
     every = others if exact else np.vstack([others, value])
     scale = np.sqrt(np.mean(every**2, axis=0))
-    scale[scale == 0] = 1.0
+    scale[(scale == 0) | ~np.isfinite(scale)] = 1.0
     value, others = value / scale, others / scale
     order = np.argsort(-value, kind="stable")
     # Against the largest of the statistics that are not yet decided, itself among them.
@@ -263,9 +273,9 @@ def sign_flip_test(
     [0.5]
     """
     values = np.asarray(differences, np.float64)
-    table = values.reshape(len(values), -1)
-    if not len(table):
+    if not len(values):
         raise ConfigurationError("there are no differences to test; at least one is needed")
+    table = values.reshape(len(values), -1)
     units = (
         Clusters(np.arange(len(table)), len(table)) if clusters is None else Clusters.of(clusters)
     )

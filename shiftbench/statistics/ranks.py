@@ -212,8 +212,10 @@ def _bit_range(scores: NDArray[Any], name: str) -> _Range:
             top = int(finite.max()) if len(finite) else 0
         if bottom == 0:
             zero = True
-            some = magnitude[magnitude > 0]
-            bottom = int(some.min()) if len(some) else INFINITE
+            # Less 1, a zero is the greatest of all: the least is that of the others.
+            bottom = (
+                min(int(np.subtract(magnitude, np.uint64(1), out=magnitude).min()), INFINITE) + 1
+            )
         least, greatest = min(least, bottom), max(greatest, top)
     return _Range(least, greatest, zero, infinite)
 
@@ -228,11 +230,11 @@ def _write_keys(
     """Fill in 2 (magnitude − least + 1) + label, all bits flipped for a negative score."""
     base = np.uint64((label - 2 * (least - 1)) % (1 << 64))
     floor, one = np.uint64(2 * (least - 1)), np.uint64(1)
-    sign = np.empty(BLOCK, dtype=np.int64)
+    sign, plain = np.empty(BLOCK, dtype=np.int64), np.empty(BLOCK)
     for at in range(0, len(scores), BLOCK):
         block = scores[at : at + BLOCK]
         # Adding 0.0 turns −0.0 into 0.0 and leaves all else as it is.
-        bits = _bits(block + np.float64(0.0) if zero else block)
+        bits = _bits(np.add(block, 0.0, out=plain[: len(block)]) if zero else block)
         out = keys[at : at + len(bits)]
         key = np.left_shift(bits, one, out=out.view(np.uint64))
         if zero:

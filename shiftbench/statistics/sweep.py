@@ -175,6 +175,10 @@ class _State:
     def distinct(self, start: int, positive: Flags) -> None:
         at = np.flatnonzero(positive)
         m = len(at)
+        ends = self._edges(start, len(positive))
+        kept = self.count + np.searchsorted(at, ends, side="right")
+        self.tp.append(kept)
+        self.fp.append(start + ends + 1 - kept)
         above = np.subtract(at, self.integers[:m], out=at)  # negatives before it in this block
         base = start - self.count
         self.twice_above += 2 * (int(above.sum()) + m * base)
@@ -184,20 +188,14 @@ class _State:
         self.squares += float(np.multiply(total, total, out=ratio).sum())
         np.add(self.floats[:m], self.count + 1, out=tp)
         np.add(total, tp, out=total)
-        self.precision += float(np.divide(tp, total, out=ratio).sum())
-        self.trapezoid += float(ratio.sum())
+        at_ends = float(np.divide(tp, total, out=ratio).sum())
         # Just before this positive there was one less of it, and as many negatives.
         np.subtract(tp, 1, out=tp)
         np.subtract(total, 1, out=total)
         if m and total[0] == 0:
             tp[0] = total[0] = 1
-        self.trapezoid += float(np.divide(tp, total, out=ratio).sum())
-        ends = self._edges(start, len(positive))
-        # `at` now holds negatives before each positive: those plus its number are its place again.
-        places = np.add(above, self.integers[:m], out=above)
-        kept = self.count + np.searchsorted(places, ends, side="right")
-        self.tp.append(kept)
-        self.fp.append(start + ends + 1 - kept)
+        self.precision += at_ends
+        self.trapezoid += at_ends + float(np.divide(tp, total, out=ratio).sum())
         self.count += m
         self.last = (self.count, start + len(positive))
 

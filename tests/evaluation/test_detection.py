@@ -21,6 +21,7 @@ from shiftbench.evaluation._influences import (
     partial_area,
     partial_influence,
 )
+from shiftbench.evaluation._ranked import ranked
 from shiftbench.evaluation.detection import ood, ood_difference
 
 CASES = {
@@ -90,10 +91,14 @@ def test_golden_case_by_hand():
     assert found["auroc"] == (3 + 2.5 + 2) / 9
     assert found["aupr_ood"] == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
     assert found["aupr_id"] == pytest.approx((1 + 1 + 3 / 5) / 3)
-    assert found["aupr_trapezoid_ood"] == pytest.approx((1 + (1 + 2 / 3) / 2 + (2 / 3 + 3 / 4) / 2) / 3)
+    assert found["aupr_trapezoid_ood"] == pytest.approx(
+        (1 + (1 + 2 / 3) / 2 + (2 / 3 + 3 / 4) / 2) / 3
+    )
     assert found["fpr_at_95tpr_ood"] == 1 / 3
     assert found["fpr_at_95tpr_id"] == 2 / 3
-    assert found["detection_error"] == pytest.approx(1 / 6)  # at 2: 1/3 flagged wrongly, none missed
+    assert found["detection_error"] == pytest.approx(
+        1 / 6
+    )  # at 2: 1/3 flagged wrongly, none missed
     # Area up to 1/3: a trapezoid from TPR 1/3 to 2/3.
     assert found["auroc_to_fpr_0_333333333333_share"] == pytest.approx(0.5)
 
@@ -211,11 +216,23 @@ def test_clusters_of_one_example_change_nothing_that_matters():
         )
 
 
+def test_the_flagged_examples_are_known_by_themselves():
+    x, y = draw("ties")
+    scores = ranked(x, y, np.arange(200) // 3)
+    for t in np.unique(np.concatenate([x, y])):
+        for positive, pos, neg in (("ood", y >= t, x >= t), ("id", x <= t, y <= t)):
+            ours = scores.units(positive)
+            count = int(pos.sum() + neg.sum())
+            assert np.array_equal(ours[0].flagged(count), pos)
+            assert np.array_equal(ours[1].flagged(count), neg)
+
+
 def test_clusters_across_are_counted_and_warned_of():
     x, y = draw("continuous")
     names = np.arange(123) // 4, np.arange(77) // 4
-    with pytest.warns(UserWarning, match="20 clusters have both"):
+    with pytest.warns(UserWarning, match="20 clusters have both") as caught:
         found = ood(x, y, names)
+    assert caught[0].filename == __file__
     assert found["auroc"].parameters["clusters_across"] == 20
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -327,9 +344,7 @@ def test_difference_is_the_difference_and_its_variance_delongs():
     for a, b in ((x, y), (x2, y2)):
         wins = (b[None, :] > a[:, None]) + 0.5 * (b[None, :] == a[:, None])
         placed.append((wins.mean(axis=1), wins.mean(axis=0)))
-    variance = sum(
-        np.var(placed[0][i] - placed[1][i], ddof=1) / len(placed[0][i]) for i in (0, 1)
-    )
+    variance = sum(np.var(placed[0][i] - placed[1][i], ddof=1) / len(placed[0][i]) for i in (0, 1))
     assert found["auroc"].se == pytest.approx(math.sqrt(variance), rel=1e-12)
     back = ood_difference(x2, y2, x, y)
     assert back["aupr_id"].low == pytest.approx(-found["aupr_id"].high)

@@ -24,7 +24,9 @@ def literal(errors, order):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([0, 1, 0.25]), st.integers(0, 3)), min_size=1, max_size=6))
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1, 0.25]), st.integers(0, 3)), min_size=1, max_size=6)
+)
 def test_areas_are_the_mean_over_all_orders_of_the_tied(rows):
     errors, scores = zip(*rows, strict=True)
     orders = [

@@ -19,9 +19,7 @@ LISTS = st.one_of(st.lists(ANY, max_size=30), st.lists(FEW, max_size=30))
 def literal(id_scores, ood_scores):
     """Sorted by value, then label: labels as counts per distinct value."""
     both = sorted({float(x) + 0.0 for x in [*id_scores, *ood_scores]})
-    return [
-        (sum(x == v for x in id_scores), sum(x == v for x in ood_scores)) for v in both
-    ]
+    return [(sum(x == v for x in id_scores), sum(x == v for x in ood_scores)) for v in both]
 
 
 def counted(merged):

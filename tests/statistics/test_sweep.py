@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def literal(pos, neg):
     precision = [flagged[y][0] / sum(flagged[y]) for y in pos]
     values = sorted(flagged, reverse=True)
     before = {values[0]: 1.0}
-    for last, here in zip(values, values[1:], strict=False):
+    for last, here in itertools.pairwise(values):
         before[here] = flagged[last][0] / sum(flagged[last])
     return above, precision, [before[y] for y in pos], flagged
 
@@ -75,9 +77,7 @@ def test_average_precision_and_trapezoid_are_scikit_learns(block, kind):
         average_precision_score(truth, scores), abs=1e-13
     )
     precision, recall, _ = precision_recall_curve(truth, scores)
-    assert found.trapezoid_sum / 100 == pytest.approx(
-        -np.trapezoid(precision, recall), abs=1e-13
-    )
+    assert found.trapezoid_sum / 100 == pytest.approx(-np.trapezoid(precision, recall), abs=1e-13)
 
 
 INTEGERS = st.lists(st.integers(-4, 4), min_size=1, max_size=40)

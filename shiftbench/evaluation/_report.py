@@ -1,0 +1,154 @@
+"""Each number of the OOD report, and of a difference of two, as an Estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from shiftbench.evaluation._influences import (
+    average_precision_influence,
+    partial_area,
+    partial_influence,
+    perfect_limit,
+)
+from shiftbench.evaluation._ranked import Influence, Ranked
+from shiftbench.evaluation._rates import best_limits, fpr_limits, rank_at
+from shiftbench.statistics import Estimate
+from shiftbench.statistics.delong import (
+    Spread,
+    auroc_influence,
+    auroc_limits,
+    logit_limits,
+    p_value,
+    quantile,
+    two_sample_spread,
+)
+from shiftbench.statistics.estimate import NAN
+
+__all__ = ["Report", "difference"]
+
+
+class Report:
+    """One estimate after another, from scores that are in order."""
+
+    def __init__(self, scores: Ranked, level: float) -> None:
+        self.scores = scores
+        self.level = level
+        self.auroc_spread = scores.auroc_spread()
+
+    def estimate(
+        self, value: float, bounds: tuple[float, float], method: str, positive: str,
+        se: float = NAN, **parameters: Any,
+    ) -> Estimate:  # fmt: skip
+        spread = self.auroc_spread
+        if spread.across:
+            parameters["clusters_across"] = spread.across
+        if math.isnan(bounds[0]):
+            se = NAN
+        return Estimate(
+            value, *bounds, self.level, method, n=self.scores.n_id + self.scores.n_ood,
+            n_clusters=spread.n_clusters, n_id=self.scores.n_id, n_ood=self.scores.n_ood,
+            positive=positive, se=se, parameters=parameters,
+        )  # fmt: skip
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self.scores.clusters is None else "clustered "
+
+    def auroc(self) -> Estimate:
+        spread = self.auroc_spread
+        low, high, method = auroc_limits(self.scores.auroc, spread, self.level)
+        se = spread.se if spread.variance > 0 else NAN
+        return self.estimate(self.scores.auroc, (low, high), method, "ood", se)
+
+    def _smooth(
+        self, value: float, spread: Spread, positive: str, perfect: float, **parameters: Any
+    ) -> Estimate:
+        """On the logit scale from influences; `perfect` is the bound of perfect separation."""
+        if value == 1 and spread.n_clusters != 1:
+            return self.estimate(value, (perfect, 1.0), "exact", positive, NAN, **parameters)
+        bounds = logit_limits(value, spread.se, self.level, spread.df)
+        if math.isnan(bounds[0]):
+            why = spread.unknown or "cannot tell: the value is 0"
+            return self.estimate(value, bounds, why, positive, NAN, **parameters)
+        method = f"{self._prefix}influence function, logit, t"
+        return self.estimate(value, bounds, method, positive, spread.se, **parameters)
+
+    def _perfect(self, positive: str) -> tuple[float, float, float]:
+        units = self.auroc_spread.units
+        sizes = (self.scores.n_id, self.scores.n_ood)
+        if positive == "ood":
+            return perfect_limit(units[1], units[0], sizes[0] / sizes[1], self.level)
+        return perfect_limit(units[0], units[1], sizes[1] / sizes[0], self.level)
+
+    def aupr(self, positive: str, trapezoid: bool) -> Estimate:
+        walk = self.scores.walks[positive]
+        if trapezoid:
+            value = walk.trapezoid_sum / 2 / walk.n_pos
+        else:
+            value = walk.precision_sum / walk.n_pos
+        influence = partial(average_precision_influence, trapezoid=trapezoid)
+        spread = self.scores.spread(positive, influence)
+        return self._smooth(min(value, 1.0), spread, positive, self._perfect(positive)[2])
+
+    def fpr_at(self, positive: str, tpr: float) -> Estimate:
+        walk = self.scores.walks[positive]
+        flagged = walk.flagged(rank_at(tpr, walk.n_pos))
+        bounds = fpr_limits(walk, tpr, flagged, *self.scores.units(positive), self.level)
+        method = f"{self._prefix}order statistics and Wilson"
+        if math.isnan(bounds[0]):
+            method = self.auroc_spread.unknown
+        return self.estimate(flagged[1] / walk.n_neg, bounds, method, positive, tpr=tpr)
+
+    def detection_error(self) -> Estimate:
+        walk = self.scores.walks["ood"]
+        tp, fp = walk.best()
+        value = (fp * walk.n_pos + (walk.n_pos - tp) * walk.n_neg) / (2 * walk.n_pos * walk.n_neg)
+        bounds = best_limits((tp, fp), *self.scores.units("ood"), self.level)
+        method = f"{self._prefix}Wilson at the best threshold"
+        if math.isnan(bounds[0]):
+            method = self.auroc_spread.unknown
+        return self.estimate(value, bounds, method, "ood")
+
+    def partial(self, limit: float, form: str) -> Estimate:
+        counts = self.scores.counts("ood")
+        area = partial_area(*counts, limit)
+        least = limit * limit / 2 if form == "mcclish" else 0.0
+        value = (area - least) / (limit - least)
+        scale = 1 / (limit - least)
+        fpr, tpr, _ = self._perfect("ood")
+        perfect = (max(tpr * (limit - fpr), 0.0) - least) * scale
+        if form == "mcclish":
+            value, scale, perfect = (1 + value) / 2, scale / 2, (1 + perfect) / 2
+        spread = self.scores.spread(
+            "ood", lambda tp, fp: partial_influence(tp, fp, limit), every=True
+        )
+        scaled = Spread(
+            spread.variance * scale * scale,
+            spread.df,
+            spread.n_clusters,
+            spread.units,
+            spread.across,
+        )
+        return self._smooth(value, scaled, "ood", perfect, max_fpr=limit)
+
+
+def difference(
+    a: Ranked, b: Ranked, value: float, positive: str, influence: Influence, level: float
+) -> Estimate:
+    first, second = a.influences(positive, influence), b.influences(positive, influence)
+    spread = two_sample_spread(first[0] - second[0], first[1] - second[1], a.clusters)
+    bounds, method, se = (NAN, NAN), spread.unknown, NAN
+    if spread.variance > 0:
+        width = quantile(level, spread.df) * spread.se
+        bounds, se = (max(value - width, -1.0), min(value + width, 1.0)), spread.se
+        kind = "DeLong" if influence is auroc_influence else "influence function"
+        method = f"{'' if a.clusters is None else 'clustered '}paired {kind}, t"
+    parameters: Mapping[str, Any] = {"clusters_across": spread.across} if spread.across else {}
+    return Estimate(
+        value, *bounds, level, method, n=a.n_id + a.n_ood, n_clusters=spread.n_clusters,
+        n_id=a.n_id, n_ood=a.n_ood, positive=positive, se=se,
+        p_value=p_value(value, spread), parameters=parameters,
+    )  # fmt: skip
