@@ -406,6 +406,7 @@ def evaluate(
     import shiftbench as sb
     from shiftbench.grading.grade import grade, read_selection
     from shiftbench.grading.settings import Settings
+    from shiftbench.grading.summary import summary
 
     settings = Settings(
         groups=groups,
@@ -436,7 +437,7 @@ def evaluate(
     elif table is not None:
         print(results.markdown() if table == "markdown" else results.latex())
     else:
-        print(results.text())
+        print(summary(results))
     if out is not None and not as_json and table is None:
         print(f"wrote {out}")
 

@@ -19,7 +19,7 @@ from shiftbench.evaluation.seeds import spread, variance_components
 from shiftbench.predictions import Key, Predictions, Truth, joint_clusters, split_truth
 from shiftbench.results import ResultRows
 from shiftbench.statistics import Estimate
-from shiftbench.statistics.estimate import critical
+from shiftbench.statistics.estimate import normal_interval
 
 from .settings import Settings
 
@@ -29,6 +29,12 @@ Floats = NDArray[np.float64]
 
 MOST_PAIRED = 30
 """Models that are compared all with all; with more, name one to compare them with."""
+
+NOT_RATES = (
+    *("log_loss", "brier", "mse", "rmse", "mae", "bias", "pearson", "spearman"),
+    *("slope", "gap", "robustness"),
+)
+"""What is not a share between 0 and 1."""
 
 ALIKE = ("config", "split", "subset", "metric", "positive", "compared_to", "model", "epoch")
 
@@ -240,7 +246,7 @@ def spread_over_seeds(out: ResultRows, selection: Mapping[str, Any] | None) -> l
         positive = where.pop("positive")
         values = np.array([r["value"] for r in told])
         n = told[0]["n"] or 0
-        made = {"mean": _mean_over_seeds(values)}
+        made = {"mean": _mean_over_seeds(values, str(where["metric"]))}
         made |= {kind: spread(values, kind) for kind in ("std", "sem")}
         if kinds is not None and all(str(r["seed"]) in kinds for r in told):
             factors = _factors([kinds[str(r["seed"])] for r in told])
@@ -258,11 +264,12 @@ def spread_over_seeds(out: ResultRows, selection: Mapping[str, Any] | None) -> l
     return list(dict.fromkeys(notes))
 
 
-def _mean_over_seeds(values: Floats) -> Estimate:
+def _mean_over_seeds(values: Floats, metric: str) -> Estimate:
     sem = float(np.std(values, ddof=1) / math.sqrt(len(values)))
-    width = critical(0.95, len(values) - 1) * sem
-    mean = float(np.mean(values))
-    return Estimate(mean, mean - width, mean + width, method="Student's t over seeds", se=sem)
+    low, high = normal_interval(float(np.mean(values)), sem, 0.95, len(values) - 1)
+    if not any(word in metric for word in NOT_RATES):
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Estimate(float(np.mean(values)), low, high, method="Student's t over seeds", se=sem)
 
 
 def _kinds_of_seeds(
