@@ -21,15 +21,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from _coverage import SIZES, Coverage, cases, coverage, truth_of
+from _coverage import SIZES, Coverage, cases, coverage, promised, truth_of
 from joblib import Parallel, delayed
-
-SIMULTANEOUS = ("worst",)
-
-
-def wanted(found: Coverage) -> float:
-    """What is promised: 95 % of simultaneous intervals, 93 % of the others."""
-    return 0.95 if found.metric in SIMULTANEOUS else 0.93
 
 
 def run(samples: int, seed: int, n_jobs: int) -> list[Coverage]:
@@ -68,7 +61,7 @@ def _cell(found: Coverage) -> str:
     text = f"{100 * found.share:.1f}"
     if found.none:
         text += f" ({100 * found.none / found.samples:.0f} without)"
-    return f"**{text}**" if found.n >= 50 and found.share < wanted(found) else text
+    return f"**{text}**" if found.n >= 50 and found.share < promised(found) else text
 
 
 def main() -> None:
@@ -81,7 +74,7 @@ def main() -> None:
     rows = run(given.samples, given.seed, given.jobs)
     for r in rows:
         print(json.dumps({**vars(r), "share": round(r.share, 4), "width": round(r.width, 4)}))
-    low = [r for r in rows if r.n >= 50 and r.share < wanted(r)]
+    low = [r for r in rows if r.n >= 50 and r.share < promised(r)]
     print(f"{len(low)} of {len(rows)} below what is promised at n ≥ 50", file=sys.stderr)
     if given.markdown:
         given.markdown.write_text(markdown(rows) + "\n", encoding="utf-8")

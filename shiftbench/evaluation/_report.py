@@ -138,6 +138,7 @@ class Report:
 def difference(
     a: Ranked, b: Ranked, value: float, positive: str, influence: Influence, level: float
 ) -> Estimate:
+    """a − b in one metric: paired, from the differences of the examples' influences."""
     first, second = a.influences(positive, influence), b.influences(positive, influence)
     spread = two_sample_spread(first[0] - second[0], first[1] - second[1], a.clusters)
     bounds, method, se = (NAN, NAN), spread.unknown, NAN

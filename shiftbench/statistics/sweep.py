@@ -101,11 +101,14 @@ class Sweep:
         found, most = (int(tp[best]), int(fp[best])), int(gain[best])
         # Between two kept places the gain is at most that of the first with all positives between.
         bound = tp[1:] * n_neg - fp[:-1] * n_pos
-        hidden = np.diff(tp + fp) > 1
-        for i in np.flatnonzero(hidden & (bound > most)).tolist():
-            start, stop = int(tp[i] + fp[i]), int(tp[i + 1] + fp[i + 1])
+        hidden = np.flatnonzero((np.diff(tp + fp) > 1) & (bound > most))
+        # Neighbours are looked through together, in pieces of about a block.
+        pieces = np.split(hidden, np.flatnonzero((np.diff(hidden) > 1)) + 1)
+        for piece in (p[i : i + EDGES] for p in pieces for i in range(0, len(p), EDGES)):
+            first, last = int(piece[0]), int(piece[-1]) + 1
+            start, stop = int(tp[first] + fp[first]), int(tp[last] + fp[last])
             ends = np.flatnonzero(self.cuts[start + 1 : stop + 1])
-            more = tp[i] + np.cumsum(self._positive(start, stop), dtype=np.int64)[ends]
+            more = tp[first] + np.cumsum(self._positive(start, stop), dtype=np.int64)[ends]
             less = start + 1 + ends - more
             gains = more * n_neg - less * n_pos
             j = int(gains.argmax())
