@@ -266,7 +266,9 @@ def info(
     *,
     recipe: Annotated[bool, Parameter(negative="")] = False,
     graph: str | None = None,
-    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    classes: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")
+    ] = (),
     thumbnails: bool = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
@@ -341,15 +343,29 @@ def evaluate(
     out: str | None = None,
     config: str | None = None,
     score_is: Literal["ood", "confidence"] = "ood",
-    groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
-    group_metrics: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("accuracy",),
+    groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (),
+    group_metrics: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")
+    ] = ("accuracy",),
     minimum_n: int = 10,
     level: float = 0.95,
-    tpr: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (0.95,),
-    max_fpr: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (),
+    tpr: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative_iterable="")] = (
+        0.95,
+    ),
+    max_fpr: Annotated[
+        tuple[float, ...], Parameter(consume_multiple=True, negative_iterable="")
+    ] = (),
     aggregate: Literal["mean", "median", "max", "top_k"] = "mean",
-    patches: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 2, 4, 8, 16),
-    baseline: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    patches: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable="")] = (
+        1,
+        2,
+        4,
+        8,
+        16,
+    ),
+    baseline: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")
+    ] = (),
     compare_to: str | None = None,
     selection: str | None = None,
     resamples: int = 1000,
@@ -406,7 +422,7 @@ def evaluate(
     import shiftbench as sb
     from shiftbench.grading.grade import grade, read_selection
     from shiftbench.grading.settings import Settings
-    from shiftbench.grading.summary import summary
+    from shiftbench.grading.summary import summary, tables
 
     settings = Settings(
         groups=groups,
@@ -435,7 +451,7 @@ def evaluate(
     if as_json:
         print(results.json())
     elif table is not None:
-        print(results.markdown() if table == "markdown" else results.latex())
+        print(tables(results, table))
     else:
         print(summary(results))
     if out is not None and not as_json and table is None:

@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 SCORES = ("ood", "confidence")
+LEARNED_FROM = ("train", "train_unlabeled", "target_unlabeled")
+"""Roles of splits that nobody asks predictions of."""
 COLUMNS = ("score", "prediction", "probabilities", "value")
 TOGETHER = 2**21
 
@@ -312,8 +314,8 @@ def _not_predicted(bench: Benchmark, keys: Iterable[Key]) -> list[str]:
     of_config: dict[str, int] = {}
     for (*_, config), splits in runs.items():
         of_config[config] = of_config.get(config, 0) + 1
-        for split in bench.manifest.configs[config].splits:
-            if split not in splits:
+        for split, entry in bench.manifest.configs[config].splits.items():
+            if split not in splits and entry.role not in LEARNED_FROM:
                 lacking[config, split] = lacking.get((config, split), 0) + 1
     notes = []
     for config, n in of_config.items():

@@ -179,7 +179,7 @@ def test_a_split_to_be_flagged_gets_every_metric_against_id_test(birds, graded):
         assert row.low == pytest.approx(estimate.low, nan_ok=True)
         assert (row.n_id, row.n_ood) == (80, 60)
         assert row.positive == estimate.positive
-        assert row.compared_to == "id_test"
+        assert json.loads(row.parameters)["id"] == ["id_test"]
 
 
 def test_the_digest_is_that_of_both_splits(birds, graded):
@@ -214,7 +214,7 @@ def test_the_full_spectrum_counts_accepted_splits_as_id(birds, graded):
     expected = sb.evaluation.ood(one, _scores(birds, frame, "ood_test_c"))
     row = _number(results, "full_spectrum_auroc", "ood_test_c")
     assert row.value == expected["auroc"].value
-    assert row.compared_to == "id_test+ood_test_snow+ood_test_fog"
+    assert json.loads(row.parameters)["id"] == ["id_test", "ood_test_snow", "ood_test_fog"]
     assert row.n_id == 80 + 64 + 48
 
 

@@ -102,7 +102,9 @@ def _against(
     if not prefix:
         _draw_roc_and_pr(run, one, other, where, out)
     for metric, estimate in _report(run, one, other, settings).items():
-        out.add(estimate, **where, split=other, metric=prefix + metric, compared_to="+".join(one))
+        out.add(
+            estimate, **where, split=other, metric=prefix + metric, parameters={"id": list(one)}
+        )
 
 
 def _draw_roc_and_pr(
@@ -143,7 +145,7 @@ def _accepted(run: Run, one: str, other: str, settings: Settings, out: ResultRow
         **run.where(one, other),
         split=other,
         metric=f"auroc{ACCEPTED}",
-        compared_to=one,
+        parameters={"id": [one]},
     )
 
 
@@ -171,6 +173,7 @@ def _fixed_threshold(
             told: dict[str, Any] = {
                 **found.parameters,
                 "threshold": threshold.value,
+                "threshold_of": chosen,
                 "kept_of_validation": threshold.kept,
                 "n_validation": threshold.n,
             }
@@ -179,7 +182,6 @@ def _fixed_threshold(
                 **run.where(chosen, split),
                 split=split,
                 metric=metric,
-                compared_to=chosen,
             )
     return []
 

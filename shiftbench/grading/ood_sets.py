@@ -80,7 +80,7 @@ def _near_and_far(
                         **run.where(reference, *inside),
                         split=kind,
                         metric=metric,
-                        compared_to=reference,
+                        parameters={"id": [reference]},
                     )
 
 
@@ -136,8 +136,7 @@ def _against_distance(
                     estimates[metric],
                     **where,
                     metric=f"{metric}_{what}_on_distance",
-                    compared_to=reference,
-                    parameters={"distance": name, "sets": list(found.sets)},
+                    parameters={"id": [reference], "distance": name, "sets": list(found.sets)},
                 )
 
 
@@ -204,5 +203,5 @@ def _against_patches(
             **where,
             split=name,
             metric="auroc_of_clusters",
-            compared_to=reference,
+            parameters={"id": [reference]},
         )

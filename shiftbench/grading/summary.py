@@ -9,7 +9,7 @@ from typing import Any
 from shiftbench.errors import printable
 from shiftbench.results import Results
 
-__all__ = ["summary"]
+__all__ = ["summary", "tables"]
 
 Record = Mapping[str, Any]
 
@@ -63,6 +63,39 @@ def summary(results: Results, models: int = MODELS, configs: int = CONFIGS) -> s
         f"selected is {stated}"
     )
     return "\n".join(lines)
+
+
+def tables(results: Results, kind: str) -> str:
+    """A Markdown or LaTeX table of each config: models down, splits and the main metrics across.
+
+    Of several seeds the means over seeds are shown.
+
+    Examples
+    --------
+    >>> from shiftbench.results import ResultRows
+    >>> from shiftbench.statistics import Estimate
+    >>> rows = ResultRows(config="birds", digest="4b9f", model="a")
+    >>> rows.add(Estimate(0.9, 0.8, 0.95, n=100), metric="accuracy", split="id_test")
+    >>> "90.0" in tables(rows.results(), "markdown")
+    True
+    """
+    made = []
+    write = results.markdown if kind == "markdown" else results.latex
+    picked = [r for r in results.table.to_pylist() if _is_shown(r) and r["subset"] is None]
+    for config in dict.fromkeys(r["config"] for r in picked):
+        inside = [r for r in picked if r["config"] == config]
+        if any(r["spread"] for r in inside):
+            inside = [r for r in inside if r["spread"]]
+        several = [n for n in ("seed", "epoch") if len({r[n] for r in inside}) > 1]
+        text = write(
+            metrics=[m for m in SHOWN if any(r["metric"] == m for r in inside)],
+            rows=("model", *several),
+            columns="split",
+            where={"config": config, "spread": inside[0]["spread"]},
+        )
+        title = f"**{config}**" if kind == "markdown" else f"% {config}"
+        made.append(f"{title}\n\n{text}")
+    return "\n\n".join(made)
 
 
 def _is_shown(row: Record) -> bool:

@@ -103,7 +103,7 @@ class Sweep:
         bound = tp[1:] * n_neg - fp[:-1] * n_pos
         hidden = np.flatnonzero((np.diff(tp + fp) > 1) & (bound > most))
         # Neighbours are looked through together, in pieces of about a block.
-        pieces = np.split(hidden, np.flatnonzero((np.diff(hidden) > 1)) + 1)
+        pieces = np.split(hidden, np.flatnonzero(np.diff(hidden) > 1) + 1)
         for piece in (p[i : i + EDGES] for p in pieces for i in range(0, len(p), EDGES)):
             first, last = int(piece[0]), int(piece[-1]) + 1
             start, stop = int(tp[first] + fp[first]), int(tp[last] + fp[last])
