@@ -356,6 +356,7 @@ def evaluate(
         tuple[float, ...], Parameter(consume_multiple=True, negative_iterable="")
     ] = (),
     aggregate: Literal["mean", "median", "max", "top_k"] = "mean",
+    top_k: int = 3,
     patches: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable="")] = (
         1,
         2,
@@ -402,6 +403,8 @@ def evaluate(
         False-positive rates up to which a partial AUROC is taken.
     aggregate
         How the scores of a cluster become one, for the curve against patches.
+    top_k
+        How many scores of a cluster top_k takes the mean of.
     patches
         Numbers of examples a cluster on that curve.
     baseline
@@ -432,6 +435,7 @@ def evaluate(
         tpr=tpr,
         max_fpr=max_fpr,
         aggregate=aggregate,
+        top_k=top_k,
         patches=patches,
         baseline=baseline,
         compare_to=compare_to,

@@ -21,7 +21,7 @@ from shiftbench.benchmark import Benchmark
 from shiftbench.errors import ConfigurationError, SourceError
 from shiftbench.grading.settings import Settings
 from shiftbench.results import read_results
-from shiftbench.schema import ClassLabel, Value
+from shiftbench.schema import ClassLabel, ListOf, Value
 from shiftbench.store.manifest import sealed
 from tests.small_benchmark import Split, write_benchmark
 
@@ -402,6 +402,97 @@ def test_regression_by_group(tmp_path):
     assert _number(results, "pearson", "ood_test", subset="place: north").value == pytest.approx(1)
 
 
+def test_several_findings_an_example(tmp_path):
+    rng = np.random.default_rng(1)
+    splits = {
+        name: Split(
+            ids=[f"{name}-{i}" for i in range(40)],
+            label=[np.flatnonzero(rng.random(3) < 0.4).tolist() for _ in range(40)],
+            role=name,
+            columns={"device": rng.choice(["one", "two"], 40).tolist()},
+        )
+        for name in ("train", "id_test")
+    }
+    names = ("edema", "mass", "nodule")
+    bench = write_benchmark(tmp_path / "b", {"chest": splits}, ListOf(ClassLabel(names)))
+    guesses = [[n for n in range(3) if rng.random() < 0.4] for _ in range(40)]
+    truth = np.array([[n in row for n in range(3)] for row in splits["id_test"].label])
+    guess = np.array([[n in row for n in range(3)] for row in guesses])
+    lines = [
+        json.dumps({"split": "id_test", "example_id": i, "prediction": [names[n] for n in row]})
+        for i, row in zip(splits["id_test"].ids, guesses, strict=True)
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+    results = bench.evaluate(tmp_path / "p.jsonl", groups=["device"])
+    whole = _number(results, "subset_accuracy", "id_test", subset=None)
+    assert whole.value == pytest.approx((truth == guess).all(axis=1).mean())
+    mass = _number(results, "accuracy", "id_test", subset="finding: mass")
+    assert mass.value == pytest.approx((truth == guess)[:, 1].mean())
+    inside = np.array(splits["id_test"].columns["device"]) == "two"
+    two = _number(results, "accuracy", "id_test", subset="device: two")
+    assert two.value == pytest.approx((truth == guess).all(axis=1)[inside].mean())
+
+
+def test_majority_minority_and_the_share_of_the_minority(tmp_path):
+    """Two configs that differ in the minority's share; groups are a column, not subsets."""
+    rng = np.random.default_rng(2)
+
+    def split(name: str, role: str, shares: list[float], n: int) -> Split:
+        group = rng.choice(4, n, p=shares)  # cat(in), cat(out), dog(in), dog(out)
+        titles = np.array(["cat(in)", "cat(out)", "dog(in)", "dog(out)"])
+        return Split(
+            ids=[f"{name}-{i}" for i in range(n)], label=(group // 2).tolist(), role=role,
+            columns={"group": titles[group].tolist()},
+        )  # fmt: skip
+
+    configs = {}
+    for minority in (0.1, 0.2, 0.4):
+        cells = [(1 - minority) / 2, minority / 2, minority / 2, (1 - minority) / 2]
+        name = f"share_{minority:g}".replace(".", "_")
+        configs[name] = {
+            "train": split(f"{name}-train", "train", cells, 400),
+            "ood_test": split(f"{name}-test", "ood_test", [0.25] * 4, 200),
+        }
+    bench = write_benchmark(tmp_path / "b", configs)
+    for name, entry in bench.manifest.configs.items():
+        entry.notes["minority_share"] = {"cat": float(name[6:].replace("_", ".")), "dog": 0.1}
+    rows = []
+    for name, splits in configs.items():
+        test = splits["ood_test"]
+        for model in range(6):
+            for i, label, group in zip(test.ids, test.label, test.columns["group"], strict=True):
+                major = group in ("cat(in)", "dog(out)")
+                right = rng.random() < (0.95 if major else 0.5) - 0.05 * model
+                rows.append(
+                    {
+                        "config": name, "split": "ood_test", "example_id": i, "model": f"m{model}",
+                        "prediction": ("cat", "dog")[label if right else 1 - label],
+                    }
+                )  # fmt: skip
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    results = bench.evaluate(tmp_path / "p.csv")
+    test = configs["share_0_1"]["ood_test"]
+    own = frame[(frame.config == "share_0_1") & (frame.model == "m0")]
+    right = own.prediction.to_numpy() == np.array(["cat", "dog"])[test.label]
+    major = np.isin(test.columns["group"], ["cat(in)", "dog(out)"])
+    of = {"config": "share_0_1", "model": "m0"}
+    found = _number(results, "accuracy", "ood_test", subset="(majority) by group", **of)
+    assert found.value == pytest.approx(right[major].mean())
+    found = _number(results, "accuracy", "ood_test", subset="(minority) by group", **of)
+    assert found.value == pytest.approx(right[~major].mean())
+    assert found.n == (~major).sum()
+    curves = results.curves.to_pandas()
+    share = curves[(curves.curve == "accuracy_against_minority_share") & (curves.model == "m0")]
+    share = share[(share.series == "ood_test (minority) by group") & share.x.notna()]
+    assert share.x.tolist() == pytest.approx([0.1, 0.15, 0.25])
+    drawn = curves[(curves.curve == "accuracy_on_the_curve") & (curves.config == "share_0_1")]
+    points = drawn[drawn.x.notna()]
+    assert len(points) == 6
+    assert points.x_name.unique().tolist() == ["accuracy of majority by group"]
+    assert set(drawn[drawn.x.isna()].y_name) >= {"r2", "slope", "curvature"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -444,7 +535,7 @@ def test_the_command_writes_results_that_read_back(birds, graded, tmp_path):
     assert found.curves.equals(results.curves)
     table = _run(*words[:3], "--resamples", 200, "--table", "markdown")
     assert table.returncode == 0
-    assert table.stdout.lstrip().startswith("|")
+    assert "| model |" in table.stdout
     printed = _run(*words[:3], "--resamples", 200, "--json")
     assert json.loads(printed.stdout)["format"]
 

@@ -118,6 +118,7 @@ class Model:
 
 
 def models_of(points: Points, axis: Axis) -> list[Model]:
+    """All families, fitted to the points, or with the reason why one cannot be."""
     probit = AXES["probit"]
     found = [_polynomial("line", points, axis, 1)]
     outside = [
@@ -170,6 +171,7 @@ def _spline(points: Points, axis: Axis) -> Model:
 
 
 def too_few(name: str, points: Points, distinct: int) -> str:
+    """Why a family cannot be fitted to so few points; empty where it can."""
     n, values = len(points.x), len(np.unique(points.x))
     if n < FEWEST[name]:
         return f"{n} points, it needs {FEWEST[name]}"

@@ -184,6 +184,7 @@ def _against_patches(
             codes[1],
             [*counts, None],
             how=settings.aggregate,
+            k=settings.top_k,
             seed=settings.seed,
             level=settings.level,
         )

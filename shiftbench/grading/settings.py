@@ -33,6 +33,8 @@ class Settings:
         False-positive rates up to which a partial AUROC is taken.
     aggregate : str
         How the scores of a cluster become one: mean, median, max or top_k.
+    top_k : int
+        How many scores of a cluster ``top_k`` takes the mean of.
     patches : tuple of int
         Numbers of examples a cluster for the curve against patches.
     baseline : tuple of str
@@ -58,6 +60,7 @@ class Settings:
     tpr: tuple[float, ...] = (0.95,)
     max_fpr: tuple[float, ...] = ()
     aggregate: How = "mean"
+    top_k: int = 3
     patches: tuple[int, ...] = (1, 2, 4, 8, 16)
     baseline: tuple[str, ...] = ()
     compare_to: str | None = None
