@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from shiftbench._prediction_join import Joiner
 from shiftbench.errors import ConfigurationError, ShiftbenchError, SourceError
 from shiftbench.predictions import (
     Key,
@@ -26,6 +25,7 @@ from shiftbench.predictions import (
     read_predictions,
     split_truth,
 )
+from shiftbench.predictions.join import Joiner
 from shiftbench.schema import ClassLabel, ListOf, Value
 from tests.small_benchmark import Split, write_benchmark
 

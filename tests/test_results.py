@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from shiftbench import _render
 from shiftbench.errors import ConfigurationError, ShiftbenchError, SourceError
 from shiftbench.results import (
     CURVES,
@@ -23,6 +22,7 @@ from shiftbench.results import (
     ResultRows,
     Results,
     read_results,
+    render,
 )
 from shiftbench.statistics import Estimate
 
@@ -304,7 +304,7 @@ class TestTables:
 
     @drawn(st.text(st.characters(codec="utf-8"), max_size=30))
     def test_latex_names_hold_no_live_special(self, name):
-        made = _render._latex_text(name)
+        made = render._latex_text(name)
         for command in ("textbackslash", "textasciitilde", "textasciicircum", "textless",
                         "textgreater", "textbar", "ldots"):  # fmt: skip
             made = made.replace(rf"\{command}{{}}", "")

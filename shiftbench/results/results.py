@@ -10,20 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from shiftbench import _render, _results_files
-from shiftbench._result_rows import ResultRows
-from shiftbench._results_schema import CURVES, PROTOCOL, RESULTS, SELECTION
 from shiftbench.errors import ConfigurationError
+from shiftbench.results import files, render
+from shiftbench.results.schema import CURVES, RESULTS, SELECTION
 
-__all__ = [
-    "CURVES",
-    "PROTOCOL",
-    "RESULTS",
-    "SELECTION",
-    "ResultRows",
-    "Results",
-    "read_results",
-]
+__all__ = ["Results", "read_results"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +48,7 @@ class Results:
 
     def selection_of(self, model: str | None) -> dict[str, Any]:
         """How one model was selected; None where it is not stated."""
-        return _results_files.stated_of(self.selection, model)
+        return files.stated_of(self.selection, model)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write to a .json or a .parquet file, with the curves of the latter in .curves.parquet.
@@ -72,14 +63,12 @@ class Results:
         StorageError
             It cannot be written.
         """
-        _results_files.write(
-            _results_files.Parts(self.table, self.curves, self.selection, self.notes), path
-        )
+        files.write(files.Parts(self.table, self.curves, self.selection, self.notes), path)
 
     def json(self) -> str:
         """What `write` puts into a .json file."""
-        parts = _results_files.Parts(self.table, self.curves, self.selection, self.notes)
-        return _results_files.encoded(parts).decode()
+        parts = files.Parts(self.table, self.curves, self.selection, self.notes)
+        return files.encoded(parts).decode()
 
     def markdown(
         self,
@@ -118,7 +107,7 @@ class Results:
             Numbers of different digests are in one table.
         """
         grid = self._grid(metrics, rows, columns, where, percent, bold_best)
-        return _render.markdown(grid)
+        return render.markdown(grid)
 
     def latex(
         self,
@@ -132,7 +121,7 @@ class Results:
     ) -> str:
         """A LaTeX table (package booktabs); the arguments are those of `markdown`."""
         grid = self._grid(metrics, rows, columns, where, percent, bold_best)
-        return _render.latex(grid)
+        return render.latex(grid)
 
     def _grid(
         self,
@@ -142,18 +131,18 @@ class Results:
         where: Mapping[str, Any] | None,
         percent: Collection[str] | None,
         bold_best: bool,
-    ) -> _render.Grid:
+    ) -> render.Grid:
         def several(names: str | Sequence[str]) -> tuple[str, ...]:
             return (names,) if isinstance(names, str) else tuple(names)
 
-        chosen = _render.choose(
+        chosen = render.choose(
             self.table,
             metrics=metrics,
             across=(*several(rows), *several(columns)),
             where=dict(where or {}),
         )
-        _warn(conflicts := _results_files.conflicts(chosen))
-        grid = _render.layout(chosen, several(rows), several(columns), percent, bold_best)
+        _warn(conflicts := files.conflicts(chosen))
+        grid = render.layout(chosen, several(rows), several(columns), percent, bold_best)
         return grid.with_notes(conflicts)
 
     def text(self, lines: int = 40) -> str:
@@ -166,7 +155,7 @@ class Results:
             if stated
             else ("stated by model" if self.selection.get("models") else "not stated")
         )
-        return _render.overview(self.table, len(self.curves), said, self.notes, lines)
+        return render.overview(self.table, len(self.curves), said, self.notes, lines)
 
 
 def read_results(*paths: str | os.PathLike[str]) -> Results:
@@ -198,13 +187,13 @@ def read_results(*paths: str | os.PathLike[str]) -> Results:
     [0.9]
     """
     names = [os.fspath(p) for p in paths]
-    wanted = [n for n in dict.fromkeys(names) if not n.endswith(_results_files.CURVES_SUFFIX)]
+    wanted = [n for n in dict.fromkeys(names) if not n.endswith(files.CURVES_SUFFIX)]
     if not wanted:
         raise ConfigurationError(
             "no results file is named; name one or more that end in .json or .parquet"
         )
-    found = _results_files.merged([_results_files.read(name) for name in wanted])
-    _warn(_results_files.conflicts(found.table))
+    found = files.merged([files.read(name) for name in wanted])
+    _warn(files.conflicts(found.table))
     return Results(found.table, found.curves, found.selection, found.notes)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from shiftbench._results_schema import CURVES, PROTOCOL, RESULTS, plain
 from shiftbench.errors import ConfigurationError, near_names
+from shiftbench.results.schema import CURVES, PROTOCOL, RESULTS, plain
 from shiftbench.statistics import Estimate
 
 if TYPE_CHECKING:

@@ -14,22 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shiftbench._prediction_files import PredictionFile, find_files, open_file
-from shiftbench._prediction_join import Joiner, Key, split_ids
-from shiftbench._truth import GRADED, Truth, joint_clusters, split_truth
 from shiftbench.benchmark import Benchmark
 from shiftbench.errors import ConfigurationError, SourceError, near_names
+from shiftbench.predictions.files import PredictionFile, find_files, open_file
+from shiftbench.predictions.join import Joiner, Key, split_ids
+from shiftbench.predictions.truth import GRADED
 from shiftbench.progress import bar, shown
 
-__all__ = [
-    "Block",
-    "Key",
-    "Predictions",
-    "Truth",
-    "joint_clusters",
-    "read_predictions",
-    "split_truth",
-]
+__all__ = ["Block", "Predictions", "read_predictions"]
 
 SCORES = ("ood", "confidence")
 LEARNED_FROM = ("train", "train_unlabeled", "target_unlabeled")

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shiftbench._prediction_classes import Classes, Problems
-from shiftbench._prediction_log import Log
-from shiftbench._truth import GRADED, example_ids, label_of, split_entry, split_schema
 from shiftbench.benchmark import Benchmark
 from shiftbench.errors import SourceError, near_names
+from shiftbench.predictions.classes import Classes, Problems
+from shiftbench.predictions.log import Log
+from shiftbench.predictions.truth import GRADED, example_ids, label_of, split_entry, split_schema
 
 __all__ = ["Joiner", "Key", "split_ids"]
 
@@ -368,7 +368,7 @@ class Joiner:
         if sum(w.nbytes for w in self._waiting.values()) > self.pending_bytes:
             # Looking up costs about as much as the split has rows, so a few rows wait on.
             for key, waiting in list(self._waiting.items()):
-                if 4 * waiting.rows >= len(self._place(*key[0]).ids):
+                if 2 * waiting.rows >= len(self._place(*key[0]).ids):
                     self._look_up(key)
 
     def _look_up(self, key: tuple[tuple[str, str | None], tuple[Any, ...]]) -> None:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shiftbench._prediction_cells import MISSING, is_list
 from shiftbench.errors import near_names
+from shiftbench.predictions.cells import MISSING, is_list
 
 __all__ = ["Classes", "Problems"]
 

@@ -13,8 +13,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shiftbench._results_schema import CURVES, PROTOCOL, RESULTS, SELECTION, plain
 from shiftbench.errors import ConfigurationError, SourceError, StorageError
+from shiftbench.results.schema import CURVES, PROTOCOL, RESULTS, SELECTION, plain
 from shiftbench.store.location import Location
 
 __all__ = [

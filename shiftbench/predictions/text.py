@@ -13,8 +13,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.csv
 
-from shiftbench._prediction_cells import KEYS, NUMBERS, VALUES, WHOLE_KEYS, floats
 from shiftbench.errors import SourceError
+from shiftbench.predictions.cells import KEYS, NUMBERS, VALUES, WHOLE_KEYS, floats
 
 __all__ = ["CsvTable", "JsonLines"]
 

@@ -16,9 +16,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shiftbench._prediction_cells import KEYS, TEXT_KEYS, VALUES, canonical, is_text
-from shiftbench._prediction_text import CsvTable, JsonLines
 from shiftbench.errors import ConfigurationError, SourceError, near_names
+from shiftbench.predictions.cells import KEYS, TEXT_KEYS, VALUES, canonical, is_text
+from shiftbench.predictions.text import CsvTable, JsonLines
 
 __all__ = ["PredictionFile", "find_files", "open_file"]
 
