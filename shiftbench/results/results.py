@@ -179,8 +179,9 @@ def read_results(*paths: str | os.PathLike[str]) -> Results:
 
     Examples
     --------
-    >>> rows = ResultRows(config="c", digest="4b9f")
+    >>> from shiftbench.results import ResultRows
     >>> from shiftbench.statistics import Estimate
+    >>> rows = ResultRows(config="c", digest="4b9f")
     >>> rows.add(Estimate(0.9, n=10), metric="accuracy", split="id_test")
     >>> rows.results().write("results.json")
     >>> read_results("results.json").table["value"].to_pylist()
