@@ -15,34 +15,20 @@ from shiftbench.errors import ConfigurationError, near_names, printable
 __all__ = ["Grid", "choose", "latex", "layout", "markdown", "overview"]
 
 RATES = (
-    "accuracy",
-    "average_precision",
-    "aupr",
-    "auroc",
-    "balanced_accuracy",
-    "coverage",
-    "detection_error",
-    "ece",
-    "effective_robustness",
-    "error_rate",
-    "f1",
-    "fnr",
-    "fpr",
-    "gap",
-    "group",
-    "macro_f1",
-    "partial_auroc",
-    "tnr",
-    "tpr",
-    "worst_group",
+    *("accuracy", "aupr", "auroc", "balanced_accuracy", "detection_error", "ece"),
+    *("effective_robustness", "error_rate", "f1", "flagged", "fpr", "hamming_accuracy"),
+    *("macro_f1", "subset_accuracy"),
 )
 """How the names of rates begin; they are shown in percent."""
 
 LOWER = (
-    "aurc", "augrc", "brier", "detection_error", "ece", "error", "fnr", "fpr", "gap", "log_loss",
-    "mae", "mean_absolute", "mean_squared", "mse", "rmse", "root_mean",
-)  # fmt: skip
+    *("accuracy_gap", "accuracy_rank", "aurc", "augrc", "brier", "detection_error", "e_aurc"),
+    *("ece", "error_rate", "fpr", "log_loss", "mae", "mse", "rmse"),
+)
 """How the names of metrics begin of which less is better."""
+
+NOT_RATES = ("_slope", "_spearman", "_rank")
+"""What is no rate though its name begins like one."""
 
 WHOLE = ("subset", "spread")
 """Columns that are null in the numbers shown, unless they are asked for."""
@@ -172,13 +158,20 @@ def _best(
         if len({r["metric"] for _, r in known}) != 1 or len(known) < 2:
             continue
         values = [r["value"] for _, r in known]
-        top = min(values) if known[0][1]["metric"].startswith(LOWER) else max(values)
+        top = (
+            min(values)
+            if known[0][1]["metric"].removeprefix("full_spectrum_").startswith(LOWER)
+            else max(values)
+        )
         best |= {(line, column) for line, r in known if r["value"] == top}
     return best
 
 
 def _is_percent(metric: str, percent: Collection[str] | None) -> bool:
-    return metric.startswith(RATES) if percent is None else metric in percent
+    if percent is not None:
+        return metric in percent
+    plain = any(word in metric for word in NOT_RATES)
+    return metric.removeprefix("full_spectrum_").startswith(RATES) and not plain
 
 
 def _number(value: float | None, in_percent: bool) -> str:
