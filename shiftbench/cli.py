@@ -7,7 +7,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -442,14 +444,16 @@ def evaluate(
         resamples=resamples,
         seed=seed,
     )
-    results = grade(
-        sb.open(where),
-        predictions,
-        config=config,
-        score_is=score_is,
-        settings=settings,
-        selection=None if selection is None else read_selection(selection),
-    )
+    stated = None if selection is None else read_selection(selection)
+    with _warnings_as_lines():
+        results = grade(
+            sb.open(where),
+            predictions,
+            config=config,
+            score_is=score_is,
+            settings=settings,
+            selection=stated,
+        )
     if out is not None:
         results.write(out)
     if as_json:
@@ -460,6 +464,20 @@ def evaluate(
         print(summary(results))
     if out is not None and not as_json and table is None:
         print(f"wrote {out}")
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Show each warning once, as a line, rather than with the place in our own code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for line in dict.fromkeys(
+                str(w.message) for w in caught if issubclass(w.category, UserWarning)
+            ):
+                print(f"shiftbench: warning: {printable(line)}", file=sys.stderr)
 
 
 @app.command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,7 @@ from shiftbench.statistics import Estimate
 from .run import Run
 from .settings import Settings
 
-__all__ = ["grade_rejection", "grade_scores", "warn_of_direction"]
+__all__ = ["direction_doubt", "grade_rejection", "grade_scores"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -208,19 +207,21 @@ def grade_rejection(
         out.add(estimate, **run.where(split), split=split, metric=metric)
 
 
-def warn_of_direction(aurocs: Sequence[float], score_is: str) -> None:
-    """Warn where the scores look as if higher meant less OOD.
+def direction_doubt(aurocs: Sequence[float], score_is: str) -> str | None:
+    """What to say where the scores look as if higher meant less OOD; else None.
 
     Examples
     --------
-    >>> warn_of_direction([0.9, 0.4, 0.8], "ood")
+    >>> direction_doubt([0.9, 0.4, 0.8], "ood") is None
+    True
+    >>> direction_doubt([0.1], "ood")
+    'the AUROC is below 0.5 on 1 of 1 OOD sets: ...'
     """
     below = sum(a < 0.5 for a in aurocs)
-    if 2 * below > len(aurocs):
-        other = "confidence" if score_is == "ood" else "ood"
-        warnings.warn(
-            f"the AUROC is below 0.5 on {below} of {len(aurocs)} OOD sets: are the scores higher "
-            f'for more OOD? If they are the other way round, say score_is="{other}" '
-            f"(--score-is {other})",
-            stacklevel=2,
-        )
+    if 2 * below <= len(aurocs):
+        return None
+    other = "confidence" if score_is == "ood" else "ood"
+    return (
+        f"the AUROC is below 0.5 on {below} of {len(aurocs)} OOD sets: are the scores higher for "
+        f'more OOD? If they are the other way round, say score_is="{other}" (--score-is {other})'
+    )

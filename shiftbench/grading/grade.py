@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from shiftbench.results import ResultRows, Results
 
 from .classifiers import grade_predictions
 from .curves import add_curves
-from .detectors import grade_scores, warn_of_direction
+from .detectors import direction_doubt, grade_scores
 from .models import Answers, compare_runs, spread_over_seeds
 from .ood_sets import grade_ood_sets
 from .run import Run
@@ -69,6 +70,11 @@ def grade(
     ConfigurationError
         A setting that is not allowed.
 
+    Warns
+    -----
+    UserWarning
+        The AUROC is below ½ on most OOD sets, or clusters lie on both sides of a comparison.
+
     Examples
     --------
     >>> import shiftbench
@@ -95,10 +101,13 @@ def grade(
         notes += compare_runs(bench, predictions, answers, chosen, out)
     notes += spread_over_seeds(out, selection)
     notes += add_curves(bench, distances, chosen, out)
-    warn_of_direction(
+    doubt = direction_doubt(
         [r["value"] for r in out.records() if r["metric"] in AUROCS and r["spread"] is None],
         score_is,
     )
+    if doubt is not None:
+        warnings.warn(doubt, stacklevel=3)
+        notes.insert(0, doubt)
     return out.results(selection=selection, notes=dict.fromkeys(notes))
 
 
