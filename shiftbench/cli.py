@@ -346,6 +346,7 @@ def evaluate(
     config: str | None = None,
     score_is: Literal["ood", "confidence"] = "ood",
     groups: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (),
+    bins: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (),
     group_metrics: Annotated[
         tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")
     ] = ("accuracy",),
@@ -393,6 +394,8 @@ def evaluate(
     groups
         Metadata columns that tell subpopulations, COLUMN*COLUMN for a combination; by default the
         benchmark's subsets.
+    bins
+        Edges that make groups of a column of numbers: age=18,65.
     group_metrics
         What is measured of each group.
     minimum_n
@@ -431,6 +434,7 @@ def evaluate(
 
     settings = Settings(
         groups=groups,
+        bins=_bins(bins),
         group_metrics=group_metrics,
         minimum_n=minimum_n,
         level=level,
@@ -464,6 +468,21 @@ def evaluate(
         print(summary(results))
     if out is not None and not as_json and table is None:
         print(f"wrote {out}")
+
+
+def _bins(words: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    found = {}
+    for word in words:
+        name, _, edges = word.rpartition("=")
+        try:
+            found[name] = tuple(float(e) for e in edges.split(","))
+        except ValueError:
+            name = ""
+        if not name:
+            raise ConfigurationError(
+                f"--bins {word!r}: name a column and rising edges, such as --bins age=18,65"
+            )
+    return found
 
 
 @contextmanager

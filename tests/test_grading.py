@@ -242,7 +242,7 @@ def test_auroc_against_distance_is_a_curve_with_a_slope_and_no_p_value(graded):
     curve = results.curves.to_pandas()
     curve = curve[curve.curve == "auroc_against_distance"]
     assert curve.x.tolist() == [0.1, 0.4, 0.5, 2.0]
-    assert curve.x_name.unique().tolist() == ["mmd in pixels from train"]
+    assert curve.x_name.unique().tolist() == ["covariate mmd in pixels from train"]
     rows = results.table.to_pandas()
     slope = rows[rows.metric == "auroc_slope_on_distance"]
     assert len(slope) == 1
@@ -252,8 +252,9 @@ def test_auroc_against_distance_is_a_curve_with_a_slope_and_no_p_value(graded):
 def test_accuracy_against_distance_is_drawn_of_splits(graded):
     _, results = graded
     curve = results.curves.to_pandas()
-    curve = curve[curve.curve.str.startswith("accuracy_against_mmd") & curve.x.notna()]
+    curve = curve[curve.curve.str.startswith("accuracy_against_covariate_mmd") & curve.x.notna()]
     assert sorted(curve.x) == [0.1, 0.4, 0.5, 2.0]
+    assert curve.series.str.startswith("ood_test").all()
 
 
 def test_accuracy_of_the_whole_of_groups_and_of_the_worst(birds, graded):
@@ -400,6 +401,63 @@ def test_regression_by_group(tmp_path):
     results = bench.evaluate(tmp_path / "p.csv", groups=["place"])
     assert _number(results, "mse", "ood_test", subset=None).value == pytest.approx(0.25)
     assert _number(results, "pearson", "ood_test", subset="place: north").value == pytest.approx(1)
+
+
+def test_seeds_have_intervals_of_the_level_asked_for_inside_what_is_possible(birds):
+    frames = [_frame(birds, "aa", seed, 0.97) for seed in (0, 1, 2, 3)]
+    path = _saved(pd.concat(frames), birds)
+    crossed = {str(s): {"data": s // 2, "initialisation": s % 2} for s in range(4)}
+    plain = birds.evaluate(path, resamples=100, level=0.9).table.to_pandas()
+    means = plain[plain.spread == "mean"]
+    assert (means.level == 0.9).all()
+    shares = means[means.metric.isin(["accuracy", "auroc"])]
+    assert shares.low.min() >= 0
+    assert shares.high.max() <= 1
+    assert ((means.low <= means.value) & (means.value <= means.high))[means.low.notna()].all()
+    told = birds.evaluate(path, resamples=100, selection={"seeds": crossed}).table.to_pandas()
+    means = told[told.spread == "mean"]
+    assert means.low.isna().all()
+    assert means.method.str.contains("crossed").all()
+    assert {"variance of data", "variance of initialisation"} <= set(told.spread.dropna())
+
+
+def test_one_model_of_several_that_is_turned_round_is_named(birds):
+    turned = _frame(birds, "turned", 0)
+    frames = [_frame(birds, "a", 0), _frame(birds, "b", 0), turned.assign(score=-turned.score)]
+    with pytest.warns(UserWarning, match="for model turned, seed 0 "):
+        birds.evaluate(_saved(pd.concat(frames), birds), resamples=100)
+
+
+def test_a_column_of_numbers_is_grouped_by_edges(tmp_path):
+    rng = np.random.default_rng(3)
+    splits = {
+        name: Split(
+            ids=[f"{name}-{i}" for i in range(300)], label=rng.integers(0, 2, 300).tolist(),
+            role=name, columns={"place": ["here"] * 300},
+        )
+        for name in ("train", "id_test")
+    }  # fmt: skip
+    bench = write_benchmark(tmp_path / "b", {"ages": splits})
+    ages = rng.uniform(0, 90, 300)
+    for name in ("train", "id_test"):
+        path = Path(bench.url) / bench.manifest.configs["ages"].splits[name].files[0]
+        table = pq.read_table(path)
+        metadata = table.schema.metadata
+        table = table.append_column("age", pa.array(ages)).replace_schema_metadata(metadata)
+        pq.write_table(table, path)
+    rows = [
+        {"example_id": i, "split": "id_test", "prediction": "cat"} for i in splits["id_test"].ids
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(ConfigurationError, match="--bins age="):
+        bench.evaluate(tmp_path / "p.csv", groups=["age"])
+    results = bench.evaluate(tmp_path / "p.csv", groups=["age"], bins={"age": (18, 65)})
+    found = _number(results, "accuracy", "id_test", subset="age: age < 18")
+    right = np.array(splits["id_test"].label) == 0
+    assert found.value == pytest.approx(right[ages < 18].mean())
+    done = _run("evaluate", bench.url, tmp_path / "p.csv", "--groups", "age", "--bins", "age=18,x")
+    assert done.returncode == 1
+    assert "--bins" in done.stderr
 
 
 def test_several_findings_an_example(tmp_path):

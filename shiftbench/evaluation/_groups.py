@@ -280,6 +280,8 @@ class Groups:
 
     def rows(self) -> Iterator[tuple[str, Integers]]:
         """Each group's name and its examples, in order; groups without any are left out."""
+        if not self.names:
+            return
         order = np.argsort(self.codes, kind="stable")
         ends = np.cumsum(np.bincount(self.codes, minlength=len(self.names)))
         example = order
@@ -297,14 +299,18 @@ class Groups:
 
 
 def encoded_names(values: pa.Array, prefix: str = "") -> tuple[Integers, tuple[str, ...]]:
-    """Codes in the order of the values, and names; missing values come last."""
+    """Codes in the order of the values, and names; missing values come last.
+
+    A value has the same name whatever else occurs: 1.0 is "1" beside 2.5, too.
+    """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    kind = values.type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
     found = values.dictionary_encode()
     distinct = found.dictionary.to_pylist()
-    text = all(isinstance(value, str) for value in distinct)
     order = sorted(range(len(distinct)), key=distinct.__getitem__)
-    names = [distinct[i] if text else f"{prefix}{distinct[i]}" for i in order]
+    names = [distinct[i] if text else f"{prefix}{_written(distinct[i])}" for i in order]
     place = np.empty(len(distinct) + 1, dtype=np.int64)
     place[order], place[-1] = np.arange(len(distinct)), len(distinct)
     codes = found.indices
@@ -315,6 +321,10 @@ def encoded_names(values: pa.Array, prefix: str = "") -> tuple[Integers, tuple[s
         names.append(missing)
         codes = codes.fill_null(len(distinct))
     return place[codes.to_numpy(zero_copy_only=False)], tuple(names)
+
+
+def _written(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _offsets(lengths: NDArray[Any]) -> Integers:

@@ -76,8 +76,8 @@ def column_groups(
     ----------
     table : pyarrow.Table, mapping of columns, or anything with them by name
     columns : str or sequence of str, optional
-        All, when left out. A combination is called by its values, "water & landbird"; what is not
-        text says its column, "age=40 & female".
+        All, when left out. A combination is called by its values, "water & landbird" (one that
+        holds " & " itself in quotes); what is not text says its column, "age=40 & female".
     bins : mapping of column to edges, optional
         The groups of a column of numbers: "age < 18", "18 ≤ age < 65", "age ≥ 65".
 
@@ -129,30 +129,26 @@ def column_groups(
         occurring = occurring[np.diff(occurring, prepend=-1) > 0]
         key = np.searchsorted(occurring, both)
         parts = [(*parts[k // len(names)], names[k % len(names)]) for k in occurring.tolist()]
-    named = [" & ".join(part) for part in parts] if n else []
-    if len(set(named)) != len(named):
-        named = [
-            " & ".join(f"{column}={value}" for column, value in zip(wanted, part, strict=True))
-            for part in parts
-        ]
-    if len(set(named)) != len(named):
-        raise ConfigurationError(
-            f"different combinations of {wanted} are written the same; rename their values"
-        )
+    alone = len(wanted) == 1
+    named = [part[0] if alone else " & ".join(map(_quoted, part)) for part in parts] if n else []
     return Groups(tuple(named), key.astype(np.int32), None, n)
+
+
+def _quoted(value: str) -> str:
+    """A value as a part of a combination: in quotes where it could be taken for two."""
+    if " & " in value or value.startswith(('"', "& ")) or value.endswith(" &"):
+        return '"' + value.replace('"', '""') + '"'
+    return value
 
 
 def _column(values: pa.Array, name: str, *, alone: bool) -> tuple[Integers, tuple[str, ...]]:
     if pa.types.is_floating(values.type):
-        known = values.drop_null()
-        whole = pc.all(pc.equal(pc.floor(known), known)).as_py() is not False
-        different = pc.count_distinct(known).as_py()
-        if whole and len(known) and pc.max(pc.abs(known)).as_py() < 2**53:
-            values = values.cast(pa.int64())
-        elif different > MOST_NUMBERS:
+        distinct = pc.unique(values.drop_null())
+        whole = pc.all(pc.equal(pc.floor(distinct), distinct), min_count=0).as_py()
+        if not whole and len(distinct) > MOST_NUMBERS:
             raise ConfigurationError(
-                f"column {name!r} has {different} different fractional numbers; give edges of "
-                f"bins for it, such as bins={{{name!r}: [0.25, 0.5, 0.75]}}"
+                f"column {name!r} has {len(distinct)} different numbers; give edges of bins for "
+                f"it, such as bins={{{name!r}: [0.25, 0.5, 0.75]}} (--bins {name}=0.25,0.5,0.75)"
             )
     return encoded_names(values, "" if alone else f"{name}=")
 

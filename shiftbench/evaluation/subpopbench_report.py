@@ -176,8 +176,9 @@ def _auroc(truth: Codes, given: Floats, classes: Codes, way: str) -> float:
 
 def _log_loss(truth: Codes, given: Floats, classes: Codes) -> float:
     """Clipped to 1e-6 … 1 − 1e-6 and scaled to sum to one again, as scikit-learn once did."""
-    table = np.stack([1 - given, given], axis=1) if given.ndim == 1 else given
-    table = np.clip(table, CLIP, 1 - CLIP)
+    table = np.clip(given, CLIP, 1 - CLIP)
+    if given.ndim == 1:
+        table = np.stack([1 - table, table], axis=1)
     table = table / table.sum(axis=1, keepdims=True)
     return float(-np.mean(np.log(table[np.arange(len(truth)), np.searchsorted(classes, truth)])))
 

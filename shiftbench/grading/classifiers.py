@@ -84,11 +84,11 @@ def grade_predictions(run: Run, settings: Settings, out: ResultRows, answers: An
             grouped = subpopulation(
                 _label(truth),
                 block.prediction,
-                groups_in(truth, grouping),
+                groups_in(truth, grouping, settings.bins),
                 probabilities=block.probabilities,
                 classes=truth.class_names,
                 clusters=found.clusters,
-                weights=train_counts(run.train, truth, grouping),
+                weights=train_counts(run.train, truth, grouping, settings.bins),
                 minimum_n=settings.minimum_n,
                 validation=validated.get(grouping),
                 level=settings.level,
@@ -157,7 +157,7 @@ def _majority(
     run: Run, split: str, grouping: str, found: _Answered, settings: Settings, out: ResultRows
 ) -> None:
     """Accuracy of the majority and of the minority, where groups do not overlap."""
-    sides = larger_groups(run.train, run.truth[split], grouping)
+    sides = larger_groups(run.train, run.truth[split], grouping, settings.bins)
     if sides is None:
         return
     for name, inside in zip((MAJORITY, MINORITY), sides, strict=True):
@@ -211,8 +211,8 @@ def _grade_values(
         found = regression_by_group(
             truth.label,
             guess,
-            groups_in(truth, grouping),
-            weights=train_counts(run.train, truth, grouping),
+            groups_in(truth, grouping, settings.bins),
+            weights=train_counts(run.train, truth, grouping, settings.bins),
             minimum_n=settings.minimum_n,
             validation=validated.get(grouping),
             **common,

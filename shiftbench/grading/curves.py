@@ -76,13 +76,14 @@ def _against_distance(
         )
     at: dict[tuple[str, str], list[Record]] = {}
     for d in wanted:
-        at.setdefault((d["config"], d["target"]), []).append(d)
+        if _is_from_training(bench, d):
+            at.setdefault((d["config"], d["target"]), []).append(d)
     points: dict[tuple[Any, ...], list[_Point]] = {}
     for row in found:
         for d in at.get((row["config"], row["subset"] or row["split"]), ()):
-            if not _is_from_training(bench, d):
+            if bench.manifest.configs[row["config"]].splits[row["split"]].role != "ood_test":
                 continue
-            name = f"{d['distance']} in {d['space']}" if d["space"] else d["distance"]
+            name = named_distance(d)
             key = (row["model"], row["seed"], row["epoch"], name)
             points.setdefault(key, []).append(_Point(d["value"], row, row["config"]))
     for (model, seed, epoch, name), series in sorted(points.items(), key=_by_text):
@@ -98,10 +99,19 @@ def _against_distance(
 
 
 def _is_from_training(bench: Benchmark, distance: Mapping[str, Any]) -> bool:
-    """Whether the source is what was trained on: the training split, or subsets of it."""
+    """Whether the source is what was trained on: the training split, or a task's subsets of it."""
     splits = bench.manifest.configs[distance["config"]].splits
     source = splits.get(distance["source"])
-    return source is None or source.role == "train"
+    if source is not None:
+        return source.role == "train"
+    stated = json.loads(distance["parameters"] or "{}")
+    return isinstance(stated, dict) and "train" in stated
+
+
+def named_distance(row: Record) -> str:
+    """A distance by its name, the space it is taken in, and the kind of shift it is of."""
+    space = f" in {row['space']}" if row["space"] else ""
+    return f"{row['kind']} {row['distance']}{space}"
 
 
 def _against_config(

@@ -207,21 +207,32 @@ def grade_rejection(
         out.add(estimate, **run.where(split), split=split, metric=metric)
 
 
-def direction_doubt(aurocs: Sequence[float], score_is: str) -> str | None:
-    """What to say where the scores look as if higher meant less OOD; else None.
+def direction_doubt(aurocs: Mapping[str, Sequence[float]], score_is: str) -> str | None:
+    """What to say where a run's scores look as if higher meant less OOD; else None.
+
+    Parameters
+    ----------
+    aurocs : mapping
+        By run, one AUROC an OOD set.
 
     Examples
     --------
-    >>> direction_doubt([0.9, 0.4, 0.8], "ood") is None
+    >>> direction_doubt({"a": [0.9, 0.4, 0.8]}, "ood") is None
     True
-    >>> direction_doubt([0.1], "ood")
-    'the AUROC is below 0.5 on 1 of 1 OOD sets: ...'
+    >>> direction_doubt({"a": [0.9], "b": [0.1, 0.2]}, "ood")
+    'the AUROC is below 0.5 on most OOD sets for b (2 of 2): ...'
     """
-    below = sum(a < 0.5 for a in aurocs)
-    if 2 * below <= len(aurocs):
+    doubted = [
+        f"{run} ({sum(a < 0.5 for a in values)} of {len(values)})"
+        for run, values in aurocs.items()
+        if 2 * sum(a < 0.5 for a in values) > len(values)
+    ]
+    if not doubted:
         return None
     other = "confidence" if score_is == "ood" else "ood"
+    more = f" and {len(doubted) - 3} more" if len(doubted) > 3 else ""
     return (
-        f"the AUROC is below 0.5 on {below} of {len(aurocs)} OOD sets: are the scores higher for "
-        f'more OOD? If they are the other way round, say score_is="{other}" (--score-is {other})'
+        f"the AUROC is below 0.5 on most OOD sets for {', '.join(doubted[:3])}{more}: are the "
+        f'scores higher for more OOD? If they are the other way round, say score_is="{other}" '
+        f"(--score-is {other})"
     )

@@ -28,8 +28,6 @@ from .settings import Settings
 
 __all__ = ["grade", "read_selection"]
 
-AUROCS = ("auroc", "auroc_accepted")
-
 
 def grade(
     bench: Benchmark,
@@ -99,12 +97,9 @@ def grade(
                 notes += grade_predictions(run, chosen, out, answers)
                 counted.update(1)
         notes += compare_runs(bench, predictions, answers, chosen, out)
-    notes += spread_over_seeds(out, selection)
+    notes += spread_over_seeds(out, selection, chosen)
     notes += add_curves(bench, distances, chosen, out)
-    doubt = direction_doubt(
-        [r["value"] for r in out.records() if r["metric"] in AUROCS and r["spread"] is None],
-        score_is,
-    )
+    doubt = direction_doubt(_aurocs(out.records()), score_is)
     if doubt is not None:
         warnings.warn(doubt, stacklevel=3)
         notes.insert(0, doubt)
@@ -122,6 +117,16 @@ def _run(bench: Benchmark, predictions: Predictions, keys: Sequence[Key]) -> Run
         {k.split: predictions[k] for k in keys},
         {name: split_truth(bench, key.config, name) for name in sorted(names)},
     )
+
+
+def _aurocs(records: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """By run the AUROC of each OOD set that is to be flagged; means over sets are left out."""
+    found: dict[str, list[float]] = {}
+    for r in records:
+        if r["metric"] == "auroc" and r["spread"] is None and r["split"] not in ("near", "far"):
+            run = [f"{n} {r[n]}" for n in ("model", "seed", "epoch") if r[n] is not None]
+            found.setdefault(", ".join(run) or "the model", []).append(r["value"])
+    return found
 
 
 def _distances(bench: Benchmark) -> dict[str, list[dict[str, Any]]]:

@@ -15,6 +15,8 @@ from shiftbench.predictions import Truth
 
 __all__ = ["groupings", "groups_in", "larger_groups", "train_counts"]
 
+Bins = Mapping[str, Sequence[float]]
+
 SUBSET = "subset"
 GROUP = "group"
 LABEL = "label"
@@ -49,14 +51,14 @@ def groupings(truth: Truth, asked: Sequence[str]) -> tuple[str, ...]:
     return (SUBSET,) if truth.subset is not None else ()
 
 
-def groups_in(truth: Truth, grouping: str) -> Groups:
-    """The groups of a split's examples by one grouping."""
+def groups_in(truth: Truth, grouping: str, bins: Bins) -> Groups:
+    """The groups of a split's examples by one grouping; `bins`: edges of columns of numbers."""
     if grouping == SUBSET and truth.subset is not None:
         return Groups.of_lists(truth.subset)
     columns: dict[str, Any] = {}
     for name in grouping.split("*"):
         columns[name] = _labels(truth) if name == LABEL else truth.metadata[name]
-    return column_groups(columns)
+    return column_groups(columns, bins={n: e for n, e in bins.items() if n in columns})
 
 
 def _labels(truth: Truth) -> pa.Array:
@@ -69,17 +71,19 @@ def _labels(truth: Truth) -> pa.Array:
     return pa.array(names[truth.label])
 
 
-def train_counts(train: Truth | None, truth: Truth, grouping: str) -> Mapping[str, int] | None:
+def train_counts(
+    train: Truth | None, truth: Truth, grouping: str, bins: Bins
+) -> Mapping[str, int] | None:
     """How many training examples each group of a split has; None without a training split."""
     if train is None or not _has(train, grouping):
         return None
-    groups = groups_in(train, grouping)
+    groups = groups_in(train, grouping, bins)
     sizes = dict(zip(groups.names, groups.sizes().tolist(), strict=True))
-    return {name: sizes.get(name, 0) for name in groups_in(truth, grouping).names}
+    return {name: sizes.get(name, 0) for name in groups_in(truth, grouping, bins).names}
 
 
 def larger_groups(
-    train: Truth | None, truth: Truth, grouping: str
+    train: Truth | None, truth: Truth, grouping: str, bins: Bins
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
     """Which examples of a split are of the majority, and which of the minority.
 
@@ -91,7 +95,7 @@ def larger_groups(
         return None
     if grouping == SUBSET or not _has(train, grouping):
         return None
-    trained, tested = groups_in(train, grouping), groups_in(truth, grouping)
+    trained, tested = groups_in(train, grouping, bins), groups_in(truth, grouping, bins)
     k, g = len(train.class_names), len(trained.names)
     known = train.labelled
     assert train.label is not None

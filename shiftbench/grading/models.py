@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftbench.benchmark import Benchmark
+from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.evaluation.comparison import compare_models
 from shiftbench.evaluation.detection import ood_difference
 from shiftbench.evaluation.ranking import rank_models
@@ -30,11 +31,14 @@ Floats = NDArray[np.float64]
 MOST_PAIRED = 30
 """Models that are compared all with all; with more, name one to compare them with."""
 
-NOT_RATES = (
-    *("log_loss", "brier", "mse", "rmse", "mae", "bias", "pearson", "spearman"),
-    *("slope", "gap", "robustness"),
-)
-"""What is not a share between 0 and 1."""
+RANGES = {
+    **dict.fromkeys(("log_loss", "mse", "rmse", "mae"), (0.0, math.inf)),
+    **dict.fromkeys(("bias", "slope"), (-math.inf, math.inf)),
+    **dict.fromkeys(("pearson", "spearman", "gap", "robustness"), (-1.0, 1.0)),
+    "brier": (0.0, 2.0),
+    "r2": (-math.inf, 1.0),
+}
+"""Where numbers can lie whose name holds the word; all others are shares between 0 and 1."""
 
 ALIKE = ("config", "split", "subset", "metric", "positive", "compared_to", "model", "epoch")
 
@@ -71,6 +75,7 @@ def compare_runs(
     model's last epoch.
     """
     notes: list[str] = []
+    _check_names(predictions, settings)
     places = dict.fromkeys((k.config, k.split) for k in predictions.keys)
     for config, split in places:
         last = _last_epochs([k for k in predictions.keys if (k.config, k.split) == (config, split)])
@@ -85,7 +90,6 @@ def compare_runs(
             )
             continue
         if reference is not None and reference not in last:
-            notes.append(f"{config}/{split}: no comparison, there is no model {reference!r}")
             continue
         truth = split_truth(bench, config, split)
         where = {"config": config, "split": split, "digest": truth.digest}
@@ -93,6 +97,20 @@ def compare_runs(
         if role in ("ood_test", "ood_validation"):
             _compare_scores(bench, predictions, last, truth, settings, out, reference)
     return notes
+
+
+def _check_names(predictions: Predictions, settings: Settings) -> None:
+    models = sorted({k.model for k in predictions.keys if k.model is not None})
+    for option, names in (
+        ("baseline", settings.baseline),
+        ("compare_to", () if settings.compare_to is None else (settings.compare_to,)),
+    ):
+        for name in names:
+            if name not in models:
+                raise ConfigurationError(
+                    f"{option} names the model {name!r}, which the predictions do not have; "
+                    f"{near_names(name, models)}"
+                )
 
 
 def _last_epochs(keys: list[Key]) -> dict[str, list[Key]]:
@@ -174,7 +192,10 @@ def _compare_scores(
     out: ResultRows,
     reference: str | None,
 ) -> None:
-    """Differences of the AUROCs of detectors, of their first seeds; Holm over the pairs."""
+    """Differences of the AUROCs of detectors, of their first seeds.
+
+    p-values are Holm's over the pairs, and intervals Bonferroni's, so that they hold together.
+    """
     entry = bench.manifest.configs[truth.config]
     name = next((s for s, e in entry.splits.items() if e.role == "id_test"), None)
     if name is None:
@@ -194,18 +215,22 @@ def _compare_scores(
         else [(m, reference) for m in there if m != reference]
     )
     found = []
+    together = 1 - (1 - settings.level) / len(pairs)
     for a, b in pairs:
         scores = [predictions[k].score for k in (beside[a], own[a], beside[b], own[b])]
         one_id, one, other_id, other = (s for s in scores if s is not None)
-        difference = ood_difference(
-            one_id, one, other_id, other, clusters=clusters, level=settings.level
-        )
+        difference = ood_difference(one_id, one, other_id, other, clusters=clusters, level=together)
         found.append((a, b, difference["auroc"]))
     adjusted = _holm([e.p_value for _, _, e in found])
     for (a, b, estimate), p in zip(found, adjusted, strict=True):
-        told = {**estimate.parameters, "multiplicity": "holm", "p_single": estimate.p_value}
+        told = {
+            **estimate.parameters,
+            "multiplicity": "holm; intervals: bonferroni",
+            "p_single": estimate.p_value,
+            "seeds": [own[a].seed, own[b].seed],
+        }
         out.add(
-            replace(estimate, p_value=p, parameters=told),
+            replace(estimate, p_value=p, level=settings.level, parameters=told),
             config=truth.config,
             split=truth.split,
             digest=f"{entry.splits[name].digest}+{truth.digest}",
@@ -227,10 +252,14 @@ def _holm(p_values: list[float | None]) -> list[float | None]:
     return adjusted
 
 
-def spread_over_seeds(out: ResultRows, selection: Mapping[str, Any] | None) -> list[str]:
+def spread_over_seeds(
+    out: ResultRows, selection: Mapping[str, Any] | None, settings: Settings
+) -> list[str]:
     """Add, for every number that several seeds have, the mean over seeds and its spread by name.
 
-    Where the selection says what a seed stands for, the variance is split by kind of seed.
+    Where the selection says what a seed stands for, the variance is split by kind of seed, and
+    the mean has an interval only where no more than one kind was changed: with crossed kinds the
+    runs are not independent of each other.
     """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in out.records():
@@ -245,18 +274,19 @@ def spread_over_seeds(out: ResultRows, selection: Mapping[str, Any] | None) -> l
         where = dict(zip(ALIKE, key, strict=True)) | {"digest": told[0]["digest"]}
         positive = where.pop("positive")
         values = np.array([r["value"] for r in told])
-        n = told[0]["n"] or 0
-        made = {"mean": _mean_over_seeds(values, str(where["metric"]))}
-        made |= {kind: spread(values, kind) for kind in ("std", "sem")}
+        factors: dict[str, list[str]] = {}
         if kinds is not None and all(str(r["seed"]) in kinds for r in told):
             factors = _factors([kinds[str(r["seed"])] for r in told])
-            if factors:
-                parts = variance_components(values, factors)
-                made |= {f"variance of {k}": e for k, e in parts.components.items()}
-                notes += parts.notes
+        made = {"mean": _mean_over_seeds(values, str(where["metric"]), factors, settings.level)}
+        made |= {kind: spread(values, kind, level=settings.level) for kind in ("std", "sem")}
+        if factors:
+            parts = variance_components(values, factors, level=settings.level)
+            made |= {f"variance of {k}": e for k, e in parts.components.items()}
+            # What the design cannot tell is worth a note; what came out below 0 says so itself.
+            notes += [f"variance over seeds: {n}" for n in parts.notes if "negative" not in n]
         for name, estimate in made.items():
             out.add(
-                replace(estimate, n=n, positive=positive),
+                replace(estimate, n=told[0]["n"] or 0, positive=positive),
                 **where,
                 spread=name,
                 n_seeds=len(told),
@@ -264,12 +294,20 @@ def spread_over_seeds(out: ResultRows, selection: Mapping[str, Any] | None) -> l
     return list(dict.fromkeys(notes))
 
 
-def _mean_over_seeds(values: Floats, metric: str) -> Estimate:
+def _mean_over_seeds(
+    values: Floats, metric: str, factors: Mapping[str, Any], level: float
+) -> Estimate:
+    mean = float(np.mean(values))
+    if len(factors) > 1:
+        kinds = " and ".join(factors)
+        method = f"cannot tell: seeds of {kinds} are crossed, see the variance components"
+        return Estimate(mean, level=level, method=method)
     sem = float(np.std(values, ddof=1) / math.sqrt(len(values)))
-    low, high = normal_interval(float(np.mean(values)), sem, 0.95, len(values) - 1)
-    if not any(word in metric for word in NOT_RATES):
-        low, high = max(low, 0.0), min(high, 1.0)
-    return Estimate(float(np.mean(values)), low, high, method="Student's t over seeds", se=sem)
+    low, high = normal_interval(mean, sem, level, len(values) - 1)
+    least, most = next((r for word, r in RANGES.items() if word in metric), (0.0, 1.0))
+    low, high = max(low, least), min(high, most)
+    method = "Student's t over independent seeds"
+    return Estimate(mean, low, high, level, method, se=sem)
 
 
 def _kinds_of_seeds(

@@ -15,6 +15,7 @@ from shiftbench.results import ResultRows
 from shiftbench.statistics import Estimate
 from shiftbench.statistics.estimate import critical
 
+from .curves import named_distance
 from .run import Run
 from .settings import Settings
 
@@ -108,8 +109,7 @@ def _against_distance(
             continue
         if run.entry.splits[d["target"]].role != "ood_test" or not _is_finite(d["value"]):
             continue
-        name = f"{d['distance']} in {d['space']}" if d["space"] else str(d["distance"])
-        name = f"{name} from {d['source']}"
+        name = f"{named_distance(d)} from {d['source']}"
         names.setdefault(name, {})[d["target"]] = d["value"]
         if _is_finite(d["low"]) and _is_finite(d["high"]):
             half = (d["high"] - d["low"]) / 2
@@ -126,6 +126,7 @@ def _against_distance(
             distance_se=known if known.keys() == at.keys() else None,
             n_resamples=settings.resamples,
             seed=settings.seed,
+            tpr=settings.tpr[0],
             level=settings.level,
         )
         where = run.where(reference, *at)

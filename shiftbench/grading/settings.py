@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shiftbench.errors import ConfigurationError
@@ -21,6 +22,8 @@ class Settings:
     groups : tuple of str
         Metadata columns by which subpopulations are told, each alone; ``"location*weather"`` names
         a combination. Empty: the column `subset`, whose names may overlap.
+    bins : mapping of str to tuple of float
+        Edges that make groups of a column of numbers: ``{"age": (18, 65)}``.
     group_metrics : tuple of str
         What is measured of each group.
     minimum_n : int
@@ -54,6 +57,7 @@ class Settings:
     """
 
     groups: tuple[str, ...] = ()
+    bins: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     group_metrics: tuple[str, ...] = ("accuracy",)
     minimum_n: int = 10
     level: float = 0.95

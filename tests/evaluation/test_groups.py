@@ -88,9 +88,17 @@ def test_combinations_are_those_that_occur() -> None:
     assert column_groups(table, "y").names == ("0", "1")
 
 
-def test_combinations_that_are_written_the_same_say_their_columns() -> None:
+def test_a_name_does_not_depend_on_what_else_occurs() -> None:
+    alone = column_groups({"p": ["u"], "q": ["v & w"]})
+    beside = column_groups({"p": ["u", "u & v"], "q": ["v & w", "w"]})
+    assert set(alone.names) <= set(beside.names)
+    whole = column_groups({"dose": [1.0, 2.0, None]})
+    assert whole.names[:2] == column_groups({"dose": [1.0, 2.0, 2.5]}).names[:2] == ("1", "2")
+
+
+def test_a_value_that_could_be_two_is_in_quotes() -> None:
     groups = column_groups({"p": ["a & b", "a"], "q": ["c", "b & c"]})
-    assert groups.names == ("p=a & q=b & c", "p=a & b & q=c")
+    assert groups.names == ('a & "b & c"', '"a & b" & c')
 
 
 def test_many_columns_stay_apart() -> None:
