@@ -100,6 +100,9 @@ def worst_above(
         return None
     among = there[each.counts.n[there] >= minimum_n]
     found = worst_group(each, among, apart)
+    if not len(among) and len(there):
+        method = f"cannot tell: no group has {minimum_n} examples"
+        found = replace(found, method=method)
     return replace(found, parameters={**found.parameters, "minimum_n": minimum_n})
 
 

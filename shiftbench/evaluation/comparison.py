@@ -196,6 +196,8 @@ def compare_models(
     method = f"{'clustered ' if clustered else ''}{method}"
     difference = means[first] - means[second]
     low, high = found.intervals(difference, width)
+    if np.isnan(low).all() and (se == 0).all():
+        method = f"{method}; cannot tell: the models give the same on every example"
     if g < FEWEST_FOR_INTERVAL:
         low, high = np.full_like(low, math.nan), np.full_like(high, math.nan)
         why = "one cluster" if g == 1 else f"{g} clusters, an interval needs {FEWEST_FOR_INTERVAL}"

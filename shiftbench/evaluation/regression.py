@@ -312,8 +312,10 @@ def _chosen(
                 f"validation's worst group is the worst in {validation.metric}, not in {metric}; "
                 "give the same worst_by to both"
             )
-        worst = validation.worst_above_minimum_n or validation.worst
-        name = worst.parameters.get("group", "")
+        name = validation.worst_name()
+        if name is None:
+            method = "cannot tell: no group has examples on validation"
+            return Estimate(NAN, level=level, method=method)
     else:
         name = min(sorted(validation), key=lambda group: -WORSE[metric] * validation[group])
     parameters = {"group": name, "chosen_on": "validation"}

@@ -81,6 +81,13 @@ class Subpopulations:
     metric: str = "accuracy"
     simultaneous: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
 
+    def worst_name(self) -> str | None:
+        """The worst group above the minimum n, or of all where none is above it."""
+        for found in (self.worst_above_minimum_n, self.worst):
+            if found is not None and "group" in found.parameters:
+                return str(found.parameters["group"])
+        return None
+
     def summary(self) -> dict[str, Estimate]:
         """Everything but the table of groups, by the names that results use."""
         q = self.percentile.parameters.get("percentile", 10)
@@ -305,10 +312,10 @@ def _chosen(
     if validation is None:
         return None
     if isinstance(validation, Subpopulations):
-        found = validation.worst_above_minimum_n or validation.worst
-        name = found.parameters.get("group")
+        name = validation.worst_name()
         if name is None:
-            return Estimate(NAN, level=level, method="cannot tell: no group on validation")
+            method = "cannot tell: no group has examples on validation"
+            return Estimate(NAN, level=level, method=method)
     else:
         values = {group: _value(value) for group, value in validation.items()}
         values = {group: value for group, value in values.items() if not math.isnan(value)}
