@@ -113,7 +113,7 @@ def shifts(models: list[str], columns: dict[str, np.ndarray]) -> list[dict[str, 
 
 
 def three(estimate: Any) -> list[float]:
-    return [round(v, 4) for v in (estimate.value, estimate.low, estimate.high)]
+    return [round(v, 6) for v in (estimate.value, estimate.low, estimate.high)]
 
 
 def robustness(models: list[str], columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
