@@ -32,7 +32,7 @@ test: lint  ## everything but the minutes-long tests
 	.venv/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: environment  ## the minutes-long tests
-	.venv/bin/python -m pytest -m slow
+	.venv/bin/python -m pytest -m slow -n $(WORKERS) --dist loadfile
 
 test-minimum: environment-minimum  ## the core tests on the oldest dependencies allowed
 	SHIFTBENCH_MINIMUM=1 .venv-minimum/bin/python -m pytest -m "not slow"

@@ -546,6 +546,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except CycloptsError as error:
         print(f"shiftbench: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -555,14 +556,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"shiftbench: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
+        resumes = words[:1] in (["build"], ["demo"])
+        then = "goes on from here" if resumes else "starts again from the beginning"
         print(
-            "shiftbench: stopped; nothing is damaged, and the same command goes on from here",
-            file=sys.stderr,
+            f"shiftbench: stopped; nothing is damaged, and the same command {then}", file=sys.stderr
         )
         raise SystemExit(130) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except OSError as error:
+        if debug:
+            raise
+        where = error.filename or "standard output"
+        print(f"shiftbench: {where}: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -556,13 +556,41 @@ def test_majority_minority_and_the_share_of_the_minority(tmp_path):
     [
         ({"level": 95}, "level is 95; it is a fraction"),
         ({"aggregate": "sum"}, "aggregate is 'sum'; there are: mean, median, max, top_k"),
-        ({"resamples": 3}, "needs 100 or more"),
+        ({"resamples": 3}, "a whole number from 100 on"),
+        ({"seed": -1}, "seed is -1"),
+        ({"tpr": "x"}, "tpr is"),
+        ({"patches": (0,)}, "patches is 0"),
         ({"tpr": (0.95, 1.5)}, "tpr is 1.5"),
     ],
 )
 def test_settings_say_what_is_allowed(change, message):
     with pytest.raises(ConfigurationError, match=message.replace("(", r"\(")):
         Settings(**change)
+
+
+def test_a_single_value_stands_for_a_tuple_of_one():
+    settings = Settings(groups="place", tpr=0.9, baseline="a")
+    assert (settings.groups, settings.tpr, settings.baseline) == (("place",), (0.9,), ("a",))
+
+
+def test_a_model_that_nobody_predicted_with_is_refused(birds, graded):
+    frame, _ = graded
+    with pytest.raises(ConfigurationError, match="compare_to names the model 'mm'"):
+        birds.evaluate(_saved(frame, birds), compare_to="mm", resamples=100)
+
+
+def test_output_that_cannot_be_written_is_one_line(birds, graded, tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this system")
+    frame, _ = graded
+    path = _saved(frame, birds)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "shiftbench.cli", "evaluate", birds.url, str(path)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_column_that_is_not_there_is_named_with_the_near_ones(birds, graded):

@@ -29,6 +29,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ood",
         "ood_difference",
     ),
+    "detectors": ("compare_detectors",),
     "findings": (
         "finding_metrics",
         "findings_table",

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["average_precision_influence", "partial_area", "partial_influence", "perfect_limit"]
+__all__ = [
+    "average_precision_influence",
+    "partial_area",
+    "partial_influence",
+    "perfect_limit",
+    "tied_limits",
+    "wrong_limits",
+]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -91,3 +98,40 @@ def perfect_limit(n_pos: int, n_neg: int, odds: float, level: float) -> tuple[fl
     area = tpr - inner * np.log1p(tpr / inner)
     area += (1 - odds * np.log(1 + odds)) - (tpr - odds * np.log(tpr + odds))
     return float(fpr), float(tpr), float(area)
+
+
+def wrong_limits(
+    n_pos: int, n_neg: int, odds: float, level: float, *, trapezoid: bool = False
+) -> tuple[float, float]:
+    """Bounds of the AUPR where all positives lie below all negatives.
+
+    As in `perfect_limit`, with the classes exchanged: but for a/2 there is a threshold with a share
+    of at least r = (a/4)^(1/n₋) of the negatives above it, and of at most f = 1 − (a/4)^(1/n₊) of
+    the positives. Those have a precision of 1 at most, the others one of 1/(1 + odds·r). No AUPR is
+    less than where all negatives come first: ∫ v/(v + odds) over recalls v, or, for the trapezoid,
+    with all positives tied behind them, half the precision of flagging all.
+    """
+    quarter = (1 - level) / 4
+    caught, first = quarter ** (1 / n_neg), 1 - quarter ** (1 / n_pos)
+    least = 0.5 / (1 + odds) if trapezoid else 1 - odds * np.log1p(1 / odds)
+    return float(max(least, 0.0)), float(first + (1 - first) / (1 + odds * caught))
+
+
+def tied_limits(
+    n_pos: int, n_neg: int, odds: float, level: float, *, trapezoid: bool = False
+) -> tuple[float, float]:
+    """Bounds of the AUPR where all scores are equal.
+
+    That all of n scores take a value of which a share below c = (a/2)^(1/(n − 1)) of the class has
+    is less likely than a/2: Σ pⁿ over such values is at most cⁿ⁻¹. So shares of at least c₊ and c₋
+    lie at one value but for a. At worst all other negatives come first and all other positives
+    last, at best the other way round; the trapezoid takes the mean with the precision before the
+    value, which may be 0 or 1.
+    """
+    half = (1 - level) / 2
+    positives, negatives = (half ** (1 / (n - 1)) if n > 1 else 0.0 for n in (n_pos, n_neg))
+    worst = positives / (positives + odds)
+    best = 1 / (1 + odds * negatives)
+    if trapezoid:
+        worst, best = worst / 2, (1 + best) / 2
+    return worst, (1 - positives) + positives * best

@@ -25,6 +25,7 @@ from shiftbench.statistics.bootstrap import (
     smallest_stratum,
     strata_of,
 )
+from shiftbench.statistics.clusters import warn_across
 from shiftbench.statistics.estimate import critical
 
 Floats = NDArray[np.float64]
@@ -126,6 +127,9 @@ class Joint:
         table = rank_bins([known, *sets], room, tpr)
         self.strata = None if self.units is None else strata_of(self.units, table.parts)
         self.parts = table.parts
+        if self.units is not None:
+            of_id = table.parts == 0
+            warn_across(self.units.codes[of_id], self.units.codes[~of_id], stacklevel=4)
         self.n_bins, self.exact = table.n_bins, table.exact
         self.shown: dict[str, Any] = {
             "n_resamples": n_resamples,
@@ -156,7 +160,8 @@ class Joint:
         words: Sequence[str] = ("joint",),
     ) -> Estimate:
         """A number made of some sets' metrics; `drawn` is it on the resamples."""
-        smallest, n_clusters = self.clusters_of(sets)
+        smallest, n_clusters, across = self.clusters_of(sets)
+        told = {"clusters_across": across} if across else {}
         return told_estimate(
             name,
             value,
@@ -168,18 +173,22 @@ class Joint:
             n_id=int(self.sizes[0]),
             n_ood=int(self.sizes[1:][list(sets)].sum()),
             n_clusters=n_clusters,
-            shown={**self.shown, **(shown or {})},
+            shown={**self.shown, **told, **(shown or {})},
             p_value=p_value,
         )
 
-    def clusters_of(self, sets: Sequence[int]) -> tuple[int, int | None]:
-        """Units in the smallest stratum that ID and these sets lie in, and units in them all."""
+    def clusters_of(self, sets: Sequence[int]) -> tuple[int, int | None, int]:
+        """Units in the smallest stratum that ID and these sets lie in, in them all, and in both
+        ID and a set."""
         concerned = [0, *(k + 1 for k in sets)]
         if self.units is None or self.strata is None:
-            return int(self.sizes[concerned].min()), None
-        inside = np.zeros(self.units.n_clusters, bool)
-        inside[self.units.codes[np.isin(self.parts, concerned)]] = True
-        return smallest_stratum(self.strata[inside]), int(np.count_nonzero(inside))
+            return int(self.sizes[concerned].min()), None, 0
+        of_id, of_sets = np.zeros((2, self.units.n_clusters), bool)
+        of_id[self.units.codes[self.parts == 0]] = True
+        of_sets[self.units.codes[np.isin(self.parts, concerned[1:])]] = True
+        inside = of_id | of_sets
+        across = int(np.count_nonzero(of_id & of_sets))
+        return smallest_stratum(self.strata[inside]), int(np.count_nonzero(inside)), across
 
 
 def same_names(sets: Mapping[str, Any], given: Mapping[str, Any], what: str) -> None:
@@ -212,6 +221,4 @@ def joined_clusters(
                 f"clusters of {name!r} have shape {part.shape}, but there are {size} scores; give "
                 "one a score"
             )
-    if not all(part.dtype.kind in "iu" for part in parts):
-        parts = [part.astype(object) for part in parts]
-    return Clusters.of(np.concatenate(parts))
+    return Clusters.joined(parts)

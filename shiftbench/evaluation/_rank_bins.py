@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics import Clusters, stream
 from shiftbench.statistics.bootstrap import resample_counts, strata_of
+from shiftbench.statistics.ranks import scores_of
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -39,6 +40,8 @@ class RankBins:
         From 0, in ascending order of the scores.
     parts : (n,) int32 array
         The sample of each example: 0 is ID.
+    ranks : (n,) int32 array
+        As `codes`, but each distinct score is a bin.
     n_bins, n_parts : int
     exact : bool
         Each bin is one distinct score.
@@ -46,6 +49,7 @@ class RankBins:
 
     codes: NDArray[np.int32]
     parts: NDArray[np.int32]
+    ranks: NDArray[np.int32]
     n_bins: int
     n_parts: int
     exact: bool
@@ -58,20 +62,11 @@ class RankBins:
 
 
 def checked(scores: ArrayLike, name: str) -> Floats:
-    """The scores as float64, in one dimension, without NaN."""
-    found = np.asarray(scores, dtype=np.float64)
-    if found.ndim != 1 or not len(found):
-        raise ConfigurationError(
-            f"{name} has shape {found.shape}, but one score an example and at least one example "
-            "were expected"
-        )
-    missing = np.isnan(found)
-    if missing.any():
-        raise ConfigurationError(
-            f"{int(missing.sum())} of {len(found)} {name} are NaN (the first at position "
-            f"{int(missing.argmax())}); leave these examples out, or score them"
-        )
-    return found
+    """The scores as float64, in one dimension, without NaN; raises as `scores_of`."""
+    found = scores_of(scores, name)
+    if not len(found):
+        raise ConfigurationError(f"{name} is empty, but at least one example was expected")
+    return np.asarray(found, dtype=np.float64)
 
 
 def rank_bins(samples: Sequence[Floats], bins: int | None, tpr: float) -> RankBins:
@@ -89,11 +84,14 @@ def rank_bins(samples: Sequence[Floats], bins: int | None, tpr: float) -> RankBi
     first[0] = True
     np.not_equal(ranked[1:], ranked[:-1], out=first[1:])
     exact = bins is None or np.count_nonzero(first) <= bins
+    ranks = np.empty(len(merged), np.int32)
+    ranks[order] = np.cumsum(first, dtype=np.int32) - 1
+    codes = ranks
     if not exact and bins is not None:
         first = _coarser(first, parts[order], len(sizes), bins, tpr)
-    codes = np.empty(len(merged), np.int32)
-    codes[order] = np.cumsum(first, dtype=np.int32) - 1
-    return RankBins(codes, parts, int(np.count_nonzero(first)), len(sizes), bool(exact))
+        codes = np.empty(len(merged), np.int32)
+        codes[order] = np.cumsum(first, dtype=np.int32) - 1
+    return RankBins(codes, parts, ranks, int(np.count_nonzero(first)), len(sizes), bool(exact))
 
 
 def _coarser(
@@ -137,16 +135,20 @@ def resampled(
 
     One table for each detector; all of them see the same resample of the same examples. Without
     clusters each sample is drawn by itself; with them, samples that share clusters together.
+    Neither the order of the examples nor the names of the clusters change the numbers: what is
+    drawn from is put in order of the scores first.
     """
     if n_resamples < 1:
         raise ConfigurationError(f"n_resamples is {n_resamples}; at least 1 is needed")
     width = sum(table.n_parts * table.n_bins for table in detectors)
     block = max(1, CELLS // width)
+    contents = _contents(detectors)
     if clusters is not None:
+        clusters = clusters.by_content(contents)
         yield from _by_cluster(detectors, clusters, n_resamples, seed, ident, block)
         return
     drawers = [
-        _Drawer(detectors, part, stream(seed, "bootstrap", f"{ident}\x1f{part}"))
+        _Drawer(detectors, contents, part, stream(seed, "bootstrap", f"{ident}\x1f{part}"))
         for part in range(detectors[0].n_parts)
     ]
     for start in range(0, n_resamples, block):
@@ -157,13 +159,45 @@ def resampled(
         )
 
 
+def _contents(detectors: Sequence[RankBins]) -> Counts:
+    """What each example is, its sample and its ranks, as one number.
+
+    Of two detectors the one goes first whose ranks are then the lesser, so that exchanging the two
+    changes no number either.
+    """
+    found = [_folded(detectors)]
+    if len(detectors) > 1:
+        found.append(_folded(detectors[::-1]))
+        ordered = [np.sort(one) for one in found]
+        spans = [detectors[-1].ranks.max() + 1, detectors[0].ranks.max() + 1]
+        parted = [np.divmod(one, span) for one, span in zip(ordered, spans, strict=True)]
+        differs = np.flatnonzero((parted[0][1] != parted[1][1]) | (parted[0][0] != parted[1][0]))
+        if len(differs):
+            one, two = ((int(a[differs[0]]), int(b[differs[0]])) for a, b in parted)
+            return found[0] if one < two else found[1]
+    return found[0]
+
+
+def _folded(detectors: Sequence[RankBins]) -> Counts:
+    found = detectors[0].parts.astype(np.int64)
+    for table in detectors:
+        found *= int(table.ranks.max()) + 1
+        found += table.ranks
+    return found
+
+
 class _Drawer:
     """Resamples of one sample whose examples are independent."""
 
     def __init__(
-        self, detectors: Sequence[RankBins], part: int, generator: np.random.Generator
+        self,
+        detectors: Sequence[RankBins],
+        contents: Counts,
+        part: int,
+        generator: np.random.Generator,
     ) -> None:
-        inside = detectors[0].parts == part
+        inside = np.flatnonzero(detectors[0].parts == part)
+        inside = inside[np.argsort(contents[inside])]
         self.codes = [table.codes[inside] for table in detectors]
         self.n_bins = [table.n_bins for table in detectors]
         self.n = len(self.codes[0])

@@ -69,9 +69,10 @@ class Ranked:
 
     def spread(self, positive: str, influence: Influence, *, every: bool = False) -> Spread:
         """The variance of the metric whose influences these are; with clusters from all values."""
-        if every or self.clusters is not None:
+        if self.clusters is not None:
             return two_sample_spread(*self.influences(positive, influence), self.clusters)
-        tp, fp = self.counts(positive, every=False)
+        # By value, not by example: the order of the examples changes no bit.
+        tp, fp = self.counts(positive, every=every)
         for_pos, for_neg = influence(tp, fp)
         new = (np.diff(tp, prepend=0), np.diff(fp, prepend=0))
         if positive == "ood":
@@ -79,12 +80,28 @@ class Ranked:
         return two_sample_spread(for_pos, for_neg, weights=new)
 
     def auroc_spread(self) -> Spread:
-        """DeLong's variance: without clusters exact, whatever the number of values kept."""
-        found = self.spread("ood", auroc_influence)
-        if self.clusters is not None or min(self.n_id, self.n_ood) < 2:
+        """DeLong's variance: without clusters exact, whatever the number of values kept.
+
+        The degrees of freedom are from the values kept. Each class is looked at in the walk in
+        which it is positive, so that both classes are treated alike to the last bit.
+        """
+        if self.clusters is not None:
+            return self.spread("ood", auroc_influence)
+        placed, new = [], []
+        for name in ("id", "ood"):
+            walk = self.walks[name]
+            placed.append(auroc_influence(walk.tp, walk.fp)[0])
+            new.append(np.diff(walk.tp, prepend=0))
+        found = two_sample_spread(placed[0], placed[1], weights=(new[0], new[1]))
+        if min(found.units) < 2:
             return found
         variance = sum(_placement_variance(walk) for walk in self.walks.values())
         return Spread(max(variance, 0.0), found.df, None, found.units)
+
+    @cached_property
+    def constant(self) -> bool:
+        """Whether all scores are equal."""
+        return len(self.walks["ood"].tp) == 1
 
     def units(self, positive: str) -> tuple[Units, Units]:
         """Positives and negatives, and what they are worth."""

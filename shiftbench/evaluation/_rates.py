@@ -17,6 +17,7 @@ from shiftbench.statistics.sweep import Sweep
 
 __all__ = ["Units", "best_limits", "fpr_limits", "rank_at"]
 
+Counts = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
@@ -108,15 +109,39 @@ def fpr_limits(
     )
 
 
+MOST_OPTIMA = 64
+"""Thresholds of one least error that are looked at."""
+
+
 def best_limits(
-    flagged: tuple[int, int], pos: Units, neg: Units, level: float
+    optima: tuple[Counts, Counts], pos: Units, neg: Units, level: float
 ) -> tuple[float, float]:
     """The interval of ½(FPR + FNR) at the threshold that makes it least.
 
     Two Wilson intervals combined by adding squared distances. The least of many is biased low: the
     upper bound is that of the level at which two Wilson intervals at ½ are as wide as the bound
     that holds at all thresholds at once (Kolmogorov & Smirnov's: √(−ln(α/2)/2) for √(1/n₀ + 1/n₁)).
+    Where several thresholds have the least error, none of them is the one: the lowest and the
+    highest of their bounds count (of more than 64, some from the first to the last).
     """
+    tp, fp = optima
+    last = len(tp) - 1
+    if last >= MOST_OPTIMA:
+        # As many from either end: the same ones where the classes change places.
+        half = np.arange(MOST_OPTIMA // 2) * last // (MOST_OPTIMA - 1)
+        some = np.append(half, last - half[::-1])
+        tp, fp = tp[some], fp[some]
+    found = [
+        _limits_at(pair, pos, neg, level) for pair in zip(tp.tolist(), fp.tolist(), strict=True)
+    ]
+    low, high = np.array(found).T
+    # One threshold that tells nothing makes all of it unknown.
+    return float(low.min()), float(high.max())
+
+
+def _limits_at(
+    flagged: tuple[int, int], pos: Units, neg: Units, level: float
+) -> tuple[float, float]:
     tp, fp = flagged
     value = 0.5 * (fp / neg.n + (pos.n - tp) / pos.n)
     everywhere = 2 * math.sqrt(-math.log((1 - level) / 2) / 2)

@@ -12,6 +12,8 @@ from shiftbench.evaluation._influences import (
     partial_area,
     partial_influence,
     perfect_limit,
+    tied_limits,
+    wrong_limits,
 )
 from shiftbench.evaluation._ranked import Influence, Ranked
 from shiftbench.evaluation._rates import best_limits, fpr_limits, rank_at
@@ -59,16 +61,20 @@ class Report:
 
     def auroc(self) -> Estimate:
         spread = self.auroc_spread
-        low, high, method = auroc_limits(self.scores.auroc, spread, self.level)
+        low, high, method = auroc_limits(
+            self.scores.auroc, spread, self.level, constant=self.scores.constant
+        )
         se = spread.se if spread.variance > 0 else NAN
         return self.estimate(self.scores.auroc, (low, high), method, "ood", se)
 
     def _smooth(
-        self, value: float, spread: Spread, positive: str, perfect: float, **parameters: Any
-    ) -> Estimate:
-        """On the logit scale from influences; `perfect` is the bound of perfect separation."""
-        if value == 1 and spread.n_clusters != 1:
-            return self.estimate(value, (perfect, 1.0), "exact", positive, NAN, **parameters)
+        self, value: float, spread: Spread, positive: str,
+        exact: tuple[float, float] | None, **parameters: Any,
+    ) -> Estimate:  # fmt: skip
+        """On the logit scale from influences; `exact` are bounds where no influence tells any."""
+        if exact is not None and spread.n_clusters != 1:
+            method = f"{self._prefix}exact"
+            return self.estimate(value, exact, method, positive, NAN, **parameters)
         bounds = logit_limits(value, spread.se, self.level, spread.df)
         if math.isnan(bounds[0]):
             why = spread.unknown or "cannot tell: the value is 0"
@@ -76,12 +82,24 @@ class Report:
         method = f"{self._prefix}influence function, logit, t"
         return self.estimate(value, bounds, method, positive, spread.se, **parameters)
 
-    def _perfect(self, positive: str) -> tuple[float, float, float]:
+    def _sizes(self, positive: str) -> tuple[int, int, float]:
+        """Units of the positives and of the negatives, and negatives for each positive."""
         units = self.auroc_spread.units
         sizes = (self.scores.n_id, self.scores.n_ood)
         if positive == "ood":
-            return perfect_limit(units[1], units[0], sizes[0] / sizes[1], self.level)
-        return perfect_limit(units[0], units[1], sizes[1] / sizes[0], self.level)
+            return units[1], units[0], sizes[0] / sizes[1]
+        return units[0], units[1], sizes[1] / sizes[0]
+
+    def _exact_aupr(self, positive: str, trapezoid: bool) -> tuple[float, float] | None:
+        """Bounds where all scores are equal, or one class lies above the other."""
+        sizes = self._sizes(positive)
+        if self.scores.constant:
+            return tied_limits(*sizes, self.level, trapezoid=trapezoid)
+        if self.scores.auroc == 0:
+            return wrong_limits(*sizes, self.level, trapezoid=trapezoid)
+        if self.scores.auroc == 1:
+            return perfect_limit(*sizes, self.level)[2], 1.0
+        return None
 
     def aupr(self, positive: str, trapezoid: bool) -> Estimate:
         walk = self.scores.walks[positive]
@@ -91,7 +109,8 @@ class Report:
             value = walk.precision_sum / walk.n_pos
         influence = partial(average_precision_influence, trapezoid=trapezoid)
         spread = self.scores.spread(positive, influence)
-        return self._smooth(min(value, 1.0), spread, positive, self._perfect(positive)[2])
+        exact = self._exact_aupr(positive, trapezoid)
+        return self._smooth(min(value, 1.0), spread, positive, exact)
 
     def fpr_at(self, positive: str, tpr: float) -> Estimate:
         walk = self.scores.walks[positive]
@@ -104,9 +123,10 @@ class Report:
 
     def detection_error(self) -> Estimate:
         walk = self.scores.walks["ood"]
-        tp, fp = walk.best()
+        optima = walk.optima()
+        tp, fp = int(optima[0][0]), int(optima[1][0])
         value = (fp * walk.n_pos + (walk.n_pos - tp) * walk.n_neg) / (2 * walk.n_pos * walk.n_neg)
-        bounds = best_limits((tp, fp), *self.scores.units("ood"), self.level)
+        bounds = best_limits(optima, *self.scores.units("ood"), self.level)
         method = f"{self._prefix}Wilson at the best threshold"
         if math.isnan(bounds[0]):
             method = self.auroc_spread.unknown
@@ -118,10 +138,12 @@ class Report:
         least = limit * limit / 2 if form == "mcclish" else 0.0
         value = (area - least) / (limit - least)
         scale = 1 / (limit - least)
-        fpr, tpr, _ = self._perfect("ood")
-        perfect = (max(tpr * (limit - fpr), 0.0) - least) * scale
+        exact = self._exact_partial(limit, area)
+        if exact is not None:
+            exact = ((exact[0] - least) * scale, (exact[1] - least) * scale)
         if form == "mcclish":
-            value, scale, perfect = (1 + value) / 2, scale / 2, (1 + perfect) / 2
+            value, scale = (1 + value) / 2, scale / 2
+            exact = None if exact is None else ((1 + exact[0]) / 2, (1 + exact[1]) / 2)
         spread = self.scores.spread(
             "ood", lambda tp, fp: partial_influence(tp, fp, limit), every=True
         )
@@ -132,7 +154,19 @@ class Report:
             spread.units,
             spread.across,
         )
-        return self._smooth(value, scaled, "ood", perfect, max_fpr=limit)
+        return self._smooth(value, scaled, "ood", exact, max_fpr=limit)
+
+    def _exact_partial(self, limit: float, area: float) -> tuple[float, float] | None:
+        """Bounds of the area itself where nothing, or everything, is before `limit`."""
+        n_pos, n_neg, odds = self._sizes("ood")
+        if area == limit:
+            fpr, tpr, _ = perfect_limit(n_pos, n_neg, odds, self.level)
+            return max(tpr * (limit - fpr), 0.0), limit
+        if self.scores.auroc == 0:
+            # As `wrong_limits`: up to an FPR of r the TPR is at most f.
+            first, caught, _ = perfect_limit(n_neg, n_pos, odds, self.level)
+            return 0.0, first * min(limit, caught) + max(limit - caught, 0.0)
+        return None
 
 
 def difference(

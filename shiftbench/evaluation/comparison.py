@@ -176,7 +176,7 @@ def compare_models(
     names, table = _table(correct, models)
     n = len(table)
     binary = clusters is None and bool(np.isin(table, (0.0, 1.0)).all())
-    first, second = _pairs(names, reference)
+    first, second = pairs_of(names, reference)
     clustered = clusters is not None
     known = _clusters(clusters, n)
     g = known.n_clusters
@@ -190,7 +190,7 @@ def compare_models(
         p_value, p_adjusted, width, method = found.by_flips(n_permutations, level, seed)
     else:
         p_value, method = found.single()
-        p_adjusted = _holm(p_value) if multiplicity == "holm" else p_value
+        p_adjusted = holm(p_value) if multiplicity == "holm" else p_value
         shared = 1 - (1 - level) / (len(first) if multiplicity == "holm" else 1)
         width = critical(shared, math.inf if binary else g - 1) if g > 1 else math.nan
     method = f"{'clustered ' if clustered else ''}{method}"
@@ -373,16 +373,18 @@ def _pair_squares(values: Floats, first: Codes, second: Codes) -> Floats:
     return np.where(found > 1e-12 * size, found, 0.0)
 
 
-def _holm(p_value: Floats) -> Floats:
+def holm(p_value: Floats) -> Floats:
+    """Holm's step-down p-values; nan stays nan and counts as one of the comparisons."""
     k = len(p_value)
     order = np.argsort(p_value, kind="stable")
-    stepped = np.maximum.accumulate(p_value[order] * (k - np.arange(k)))
+    stepped = np.fmax.accumulate(p_value[order] * (k - np.arange(k)))
     adjusted = np.empty(k)
     adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
+    return np.where(np.isnan(p_value), np.nan, adjusted)
 
 
-def _pairs(names: tuple[str, ...], reference: str | None) -> tuple[Codes, Codes]:
+def pairs_of(names: tuple[str, ...], reference: str | None) -> tuple[Codes, Codes]:
+    """Which models are compared: all with all, or each with one."""
     m = len(names)
     if reference is None:
         first, second = np.triu_indices(m, 1)

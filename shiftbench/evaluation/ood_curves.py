@@ -123,8 +123,9 @@ def ood_against_distance(
     True
     """
     same_names(ood_sets, distances, "distances")
-    order = sorted(ood_sets, key=lambda name: (float(distances[name]), name))
-    where = np.array([float(distances[name]) for name in order])
+    at = _numbers(distances, "distances")
+    order = sorted(ood_sets, key=lambda name: (at[name], str(name)))
+    where = np.array([at[name] for name in order])
     if not np.isfinite(where).all():
         bad = order[int(np.argmin(np.isfinite(where)))]
         raise ConfigurationError(
@@ -134,7 +135,8 @@ def ood_against_distance(
     errors = np.zeros(len(order))
     if distance_se is not None:
         same_names(ood_sets, distance_se, "distance_se")
-        errors = np.array([float(distance_se[name]) for name in order])
+        known = _numbers(distance_se, "distance_se")
+        errors = np.array([known[name] for name in order])
         if not (np.isfinite(errors) & (errors >= 0)).all():
             raise ConfigurationError("distance_se: each standard error is a number from 0 on")
     joint = Joint(
@@ -208,10 +210,12 @@ def near_far_means(
     Estimate(0.7... [0.7..., 0.8...], n=299, joint bootstrap, logit)
     """
     same_names(ood_sets, groups, "groups")
-    order = list(ood_sets)
-    joint = Joint(id_scores, ood_sets, clusters, n_resamples, seed, tpr, bins)
+    order = sorted(ood_sets, key=str)  # what is drawn does not depend on the mapping's order
+    joint = Joint(
+        id_scores, {n: ood_sets[n] for n in order}, clusters, n_resamples, seed, tpr, bins
+    )
     found: dict[str, dict[str, Estimate]] = {}
-    for group in dict.fromkeys(groups[name] for name in order):
+    for group in dict.fromkeys(groups[name] for name in ood_sets):
         inside = [k for k, name in enumerate(order) if groups[name] == group]
         shown = {"sets": [order[k] for k in inside], "generalises_to": GENERALISES}
         found[group] = {
@@ -226,6 +230,19 @@ def near_far_means(
             )
             for name, value, drawn in zip(joint.names, joint.values, joint.replicates, strict=True)
         }
+    return found
+
+
+def _numbers(given: Mapping[str, Any], what: str) -> dict[str, float]:
+    found = {}
+    for name, value in given.items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"{what}: that of {name!r} is {value!r}, which is no number; leave out a set for "
+                "which there is none"
+            ) from error
     return found
 
 

@@ -22,6 +22,7 @@ from shiftbench.evaluation._joint import (
 from shiftbench.evaluation._rank_bins import checked, curve_metrics, names, rank_bins, resampled
 from shiftbench.statistics import Clusters, Estimate
 from shiftbench.statistics.bootstrap import smallest_stratum, strata_of
+from shiftbench.statistics.clusters import warn_across
 
 __all__ = ["OodBootstrap", "ood_bootstrap", "ood_difference_bootstrap"]
 
@@ -84,7 +85,7 @@ def ood_bootstrap(
     Returns
     -------
     OodBootstrap
-        Keys ``auroc``, ``aupr_ood``, ``aupr_id`` (average precision, the positive class named),
+        The order of the examples changes no number. Keys ``auroc``, ``aupr_ood``, ``aupr_id`` (average precision, the positive class named),
         ``fpr_at_95tpr_ood`` and ``fpr_at_95tpr_id``.
 
     Raises
@@ -205,7 +206,11 @@ def ood_difference_bootstrap(
     found = np.clip(found + (value - binned)[:, None], -1.0, 1.0)
     n_bins, exact = max(t.n_bins for t in tables), all(t.exact for t in tables)
     smallest = min(n_id, n_ood)
+    shown = {"n_resamples": n_resamples, "seed": seed, "n_bins": n_bins, "exact": exact}
     if units is not None:
+        across = warn_across(units.codes[:n_id], units.codes[n_id:], stacklevel=3)
+        if across:
+            shown["clusters_across"] = across
         smallest = smallest_stratum(strata_of(units, tables[0].parts))
     estimates, replicates = {}, {}
     for name, one, drawn in zip(names(tpr), value, found, strict=True):
@@ -220,7 +225,7 @@ def ood_difference_bootstrap(
             n_id=n_id,
             n_ood=n_ood,
             n_clusters=None if units is None else units.n_clusters,
-            shown={"n_resamples": n_resamples, "seed": seed, "n_bins": n_bins, "exact": exact},
+            shown=shown,
             p_value=_p_value(drawn),
         )
         replicates[name] = drawn

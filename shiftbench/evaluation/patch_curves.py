@@ -13,6 +13,7 @@ from shiftbench.errors import ConfigurationError
 from shiftbench.evaluation._rank_bins import checked
 from shiftbench.evaluation.patches import How, check_how, first_of, per_cluster, units_of
 from shiftbench.statistics import Clusters, Estimate, stream
+from shiftbench.statistics.clusters import warn_across
 from shiftbench.statistics.delong import auroc_limits, two_sample_spread
 
 __all__ = ["PatchCurve", "ood_by_patches"]
@@ -111,32 +112,37 @@ def ood_by_patches(
         raise ConfigurationError(f"too_few is {too_few!r}; there are 'keep' and 'drop'")
     if n_draws < 1:
         raise ConfigurationError(f"n_draws is {n_draws}; at least one draw is needed")
-    wrong = [count for count in counts if count is not None and count < 1]
+    wrong = [count for count in counts if count is not None and not _is_count(count)]
     if wrong or not counts:
         raise ConfigurationError(
-            f"counts has {wrong or 'nothing'}; give numbers from 1 on, or None"
+            f"counts has {wrong or 'nothing'}; give whole numbers from 1 on, or None"
         )
     sides = [
         _Side(checked(id_scores, "ID scores"), id_clusters, units and units[0], "ID", seed),
         _Side(checked(ood_scores, "OOD scores"), ood_clusters, units and units[1], "OOD", seed),
     ]
     pair = Clusters.pair(sides[0].independent, sides[1].independent)
-    shared = units is not None or bool(np.any((pair[0].sizes > 0) & (pair[1].sizes > 0)))
-    points = [_point(sides, shared, c, how, k, too_few, n_draws, seed, level) for c in counts]
+    across = warn_across(pair[0].codes, pair[1].codes, stacklevel=3)
+    shared = units is not None or across > 0
+    points = [
+        _point(sides, shared, across, c, how, k, too_few, n_draws, seed, level) for c in counts
+    ]
     return PatchCurve(tuple(counts), tuple(points))
+
+
+def _is_count(count: Any) -> bool:
+    return isinstance(count, int | np.integer) and count >= 1
 
 
 class _Side:
     """The patches of ID or of OOD, and how they are drawn."""
 
     def __init__(self, scores: Floats, clusters: Any, units: Any, side: str, seed: int) -> None:
-        self.scores, self.side, self.seed = scores, side, seed
-        self.clusters = units_of(clusters, len(scores), f"{side} clusters")
-        self.sizes = self.clusters.sizes
-        self.starts = np.cumsum(self.sizes) - self.sizes
-        codes = self.clusters.codes
-        first = first_of(self.clusters)
-        self.independent = np.asarray(clusters)[first]
+        self.side, self.seed = side, seed
+        given = units_of(clusters, len(scores), f"{side} clusters")
+        codes, first = given.codes, first_of(given)
+        named = np.asarray(clusters)[first]
+        independent = named
         if units is not None:
             coarse = units_of(units, len(scores), f"{side} units")
             split = coarse.codes != coarse.codes[first][codes]
@@ -145,7 +151,20 @@ class _Side:
                 raise ConfigurationError(
                     f"the {side} cluster {name!r} lies in two units; a unit holds whole clusters"
                 )
-            self.independent = np.asarray(units)[first]
+            independent = np.asarray(units)[first]
+        # In order of what the clusters hold, so that the draws do not depend on that of the rows.
+        words = np.array([str(name) for name in named.tolist()])
+        ranks = np.searchsorted(np.sort(scores), scores)
+        ties = np.empty(len(words), np.int64)
+        ties[np.argsort(words, kind="stable")] = np.arange(len(words))
+        numbered = given.by_content(ranks, ties)
+        order = np.lexsort((ranks, numbered.codes))
+        self.scores = scores[order]
+        self.clusters = Clusters(numbered.codes[order], numbered.n_clusters)
+        self.sizes = self.clusters.sizes
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        self.independent = np.empty_like(independent)
+        self.independent[numbered.codes[first]] = independent
 
     def order(self, draw: int) -> Codes:
         """All patches by cluster, in random order within each."""
@@ -166,6 +185,7 @@ class _Side:
 def _point(
     sides: list[_Side],
     shared: bool,
+    across: int,
     count: int | None,
     how: How,
     k: int,
@@ -185,6 +205,7 @@ def _point(
         "too_few": too_few,
         "n_draws": n_draws,
         "seed": seed,
+        **({"clusters_across": across} if across else {}),
     }
     n_id, n_ood = (int(np.count_nonzero(keep)) for keep in inside)
     base: dict[str, Any] = {

@@ -94,7 +94,7 @@ def per_cluster(values: Floats, codes: Codes, sizes: Codes, how: How, k: int) ->
     ranked = values[np.lexsort((values, codes))]
     ends = np.cumsum(sizes)
     starts = ends - sizes
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         if how == "max":
             found = ranked[ends - 1]
         elif how == "median":
@@ -103,7 +103,16 @@ def per_cluster(values: Floats, codes: Codes, sizes: Codes, how: How, k: int) ->
         else:
             wanted = np.minimum(sizes, k) if how == "top_k" else sizes
             inside = np.arange(len(ranked)) >= np.repeat(ends - wanted, sizes)
-            found = np.add.reduceat(ranked[inside], np.cumsum(wanted) - wanted) / wanted
+            summed, begins = ranked[inside], np.cumsum(wanted) - wanted
+            found = np.add.reduceat(summed, begins) / wanted
+            # A sum of finite scores may be more than float64 holds; their mean never is.
+            beyond = (
+                ~np.isfinite(found) & np.isfinite(ranked[starts]) & np.isfinite(ranked[ends - 1])
+            )
+            if beyond.any():
+                small = np.add.reduceat(summed * 2.0**-64, begins) / wanted * 2.0**64
+                small = np.clip(small, ranked[starts], ranked[ends - 1])
+                found = np.where(beyond, small, found)
     wrong = np.isnan(found)
     if wrong.any():
         raise ConfigurationError(
@@ -125,5 +134,5 @@ def check_how(how: str, k: int) -> None:
     """Refuse an aggregation that there is not."""
     if how not in HOW:
         raise ConfigurationError(f"how is {how!r}; there are {', '.join(map(repr, HOW))}")
-    if how == "top_k" and k < 1:
-        raise ConfigurationError(f"k is {k}; the mean of the top k needs at least one score")
+    if how == "top_k" and not (isinstance(k, int | np.integer) and k >= 1):
+        raise ConfigurationError(f"k is {k!r}; the mean of the top k needs at least one score")

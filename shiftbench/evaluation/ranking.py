@@ -14,7 +14,7 @@ from shiftbench.errors import ConfigurationError
 from shiftbench.evaluation.comparison import ModelComparison, compare_models
 from shiftbench.statistics import Estimate
 
-__all__ = ["Ranking", "rank_models", "rank_sets"]
+__all__ = ["Ranking", "rank_models", "rank_sets", "ranking_of"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -128,6 +128,25 @@ def rank_models(
         level=level,
         seed=seed,
     )
+    return ranking_of(found, higher_is_better=higher_is_better)
+
+
+def ranking_of(found: ModelComparison, *, higher_is_better: bool = True) -> Ranking:
+    """The ranks that simultaneous intervals of all pairwise differences leave possible.
+
+    Parameters
+    ----------
+    found : ModelComparison
+        Of all pairs, such as `compare_detectors` gives.
+    higher_is_better : bool
+
+    Examples
+    --------
+    >>> from shiftbench.evaluation import compare_models
+    >>> found = compare_models({"a": [1, 0, 1, 1], "b": [1, 0, 0, 1]}, multiplicity="holm")
+    >>> ranking_of(found).models
+    ('a', 'b')
+    """
     m = len(found.models)
     low, high = np.zeros((m, m)), np.zeros((m, m))
     low[found.first, found.second], high[found.first, found.second] = found.low, found.high
@@ -144,11 +163,11 @@ def rank_models(
             float(place[i]),
             math.nan if unknown else float(best[i]),
             math.nan if unknown else float(worst[i]),
-            level=level,
+            level=found.level,
             method=f"rank set, {found.method}",
             n=found.n,
             n_clusters=found.n_clusters,
-            parameters={"mean": float(found.values[i]), "multiplicity": multiplicity},
+            parameters={"mean": float(found.values[i]), "multiplicity": found.multiplicity},
         )
         for i in order.tolist()
     )

@@ -19,9 +19,9 @@ from shiftbench.results import ResultRows
 from shiftbench.statistics import Clusters, Estimate
 from shiftbench.statistics.proportions import share
 
+from .comparisons import Answers
 from .detectors import grade_rejection
 from .groups import groupings, groups_in, larger_groups, train_counts
-from .models import Answers
 from .run import Run
 from .settings import Settings
 
@@ -96,7 +96,7 @@ def grade_predictions(run: Run, settings: Settings, out: ResultRows, answers: An
             )
             if split == chosen:
                 validated[grouping] = grouped
-            _add_groups(run, split, grouping, grouped, out)
+            _add_groups(run, split, grouping, grouped, chosen, out)
             _majority(run, split, grouping, found, settings, out)
     _gaps(run, answered, settings, out)
     return notes
@@ -143,14 +143,25 @@ def _add_metric(
 
 
 def _add_groups(
-    run: Run, split: str, grouping: str, found: Subpopulations, out: ResultRows
+    run: Run,
+    split: str,
+    grouping: str,
+    found: Subpopulations,
+    chosen: str | None,
+    out: ResultRows,
 ) -> None:
     for name, metrics in found.groups.items():
         named = name if grouping in ("subset", "group") else f"{grouping}: {name}"
         for metric, estimate in metrics.items():
             _add_metric(run, split, metric, estimate, out, subset=named)
     for metric, estimate in found.summary().items():
-        out.add(estimate, **run.where(split), split=split, subset=f"by {grouping}", metric=metric)
+        rests_on = [split]
+        if metric.endswith("_train_weighted") and run.train is not None:
+            rests_on.append(run.train.split)
+        if metric.endswith("_chosen_on_validation") and chosen is not None:
+            rests_on.append(chosen)
+        where = run.where(*rests_on)
+        out.add(estimate, **where, split=split, subset=f"by {grouping}", metric=metric)
 
 
 def _majority(
@@ -158,13 +169,13 @@ def _majority(
 ) -> None:
     """Accuracy of the majority and of the minority, where groups do not overlap."""
     sides = larger_groups(run.train, run.truth[split], grouping, settings.bins)
-    if sides is None:
+    if sides is None or run.train is None:
         return
     for name, inside in zip((MAJORITY, MINORITY), sides, strict=True):
         if (inside & found.known).any():
             out.add(
                 found.share(inside & found.known, settings.level),
-                **run.where(split),
+                **run.where(split, run.train.split),
                 split=split,
                 subset=f"{name} by {grouping}",
                 metric="accuracy",
@@ -219,4 +230,4 @@ def _grade_values(
         )
         if split == chosen:
             validated[grouping] = found
-        _add_groups(run, split, grouping, found, out)
+        _add_groups(run, split, grouping, found, chosen, out)

@@ -40,13 +40,21 @@ def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
     """
     sets = [s for s in run.splits("ood_test", "ood_validation") if run.scores(s) is not None]
     reference = run.first("id_test")
-    if not sets and (reference is None or run.scores(reference) is None):
+    if all(block.score is None for block in run.blocks.values()):
         return []
     if reference is None or run.scores(reference) is None:
         has = "the file has no scores for it" if _has_id_test(run) else "the config has none"
         return [
             f"{run.config}: no OOD metric, since they compare with the split id_test, and {has}"
         ]
+    notes = []
+    if not sets:
+        notes.append(f"{run.config}: no OOD metric, since no OOD split has scores")
+    elif all(run.entry.splits[s].flag == "accept" for s in sets):
+        notes.append(
+            f"{run.config}: by the benchmark no OOD split is to be flagged (covariate shift of "
+            "known classes), so a score gets auroc_accepted and the share flagged alone"
+        )
     for name in sets:
         flag = run.entry.splits[name].flag or "reject"
         if flag in ("reject", "both"):
@@ -61,7 +69,7 @@ def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
     for name in sets:
         if run.entry.splits[name].flag == "reject" and accepted:
             _against(run, [reference, *accepted], name, settings, out, prefix=FULL)
-    return _fixed_threshold(run, [reference, *sets], settings, out)
+    return notes + _fixed_threshold(run, [reference, *sets], settings, out)
 
 
 def _has_id_test(run: Run) -> bool:

@@ -19,10 +19,11 @@ from shiftbench.progress import bar, shown
 from shiftbench.results import ResultRows, Results
 
 from .classifiers import grade_predictions
+from .comparisons import Answers, compare_runs
 from .curves import add_curves
 from .detectors import direction_doubt, grade_scores
-from .models import Answers, compare_runs, spread_over_seeds
 from .ood_sets import grade_ood_sets
+from .over_seeds import spread_over_seeds
 from .run import Run
 from .settings import Settings
 

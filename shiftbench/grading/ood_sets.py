@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftbench.evaluation.detection import ood
 from shiftbench.evaluation.ood_curves import near_far_means, ood_against_distance
 from shiftbench.evaluation.patch_curves import ood_by_patches
 from shiftbench.results import ResultRows
@@ -20,6 +21,9 @@ from .run import Run
 from .settings import Settings
 
 __all__ = ["grade_ood_sets"]
+
+AVERAGED = ("auroc", "aupr_ood", "aupr_id", "fpr_at_")
+"""How the names of metrics begin that are averaged over near, and over far, OOD sets."""
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -58,31 +62,41 @@ def _near_and_far(
         and run.entry.splits[s].flag != "accept"
         and run.entry.splits[s].shift in ("near", "far")
     }
-    if not kinds:
-        return
-    scores = {s: _scores(run, s) for s in kinds}
+    for kind in dict.fromkeys(kinds.values()):
+        inside = [s for s in kinds if kinds[s] == kind]
+        for metric, estimate in _mean_of(run, reference, inside, settings).items():
+            out.add(
+                estimate,
+                **run.where(reference, *inside),
+                split=kind,
+                metric=metric,
+                parameters={"id": [reference], "sets": inside},
+            )
+
+
+def _mean_of(
+    run: Run, reference: str, sets: Sequence[str], settings: Settings
+) -> dict[str, Estimate]:
+    """The mean of each metric over some sets; of one set it is the set's own."""
+    one = _scores(run, reference)
+    clusters = _named_clusters(run, reference, sets)
+    if len(sets) == 1:
+        pair = None if clusters is None else (clusters[0], clusters[1][sets[0]])
+        found = ood(one, _scores(run, sets[0]), pair, level=settings.level, tpr=settings.tpr)
+        return {m: e for m, e in found.items() if m.startswith(AVERAGED)}
+    means: dict[str, Estimate] = {}
     for tpr in settings.tpr:
-        found = near_far_means(
-            _scores(run, reference),
-            scores,
-            kinds,
-            _named_clusters(run, reference, list(kinds)),
+        means |= near_far_means(
+            one,
+            {s: _scores(run, s) for s in sets},
+            dict.fromkeys(sets, "mean"),
+            clusters,
             n_resamples=settings.resamples,
             seed=settings.seed,
             tpr=tpr,
             level=settings.level,
-        )
-        for kind, metrics in found.items():
-            inside = [s for s in kinds if kinds[s] == kind]
-            for metric, estimate in metrics.items():
-                if tpr == settings.tpr[0] or metric.startswith("fpr"):
-                    out.add(
-                        estimate,
-                        **run.where(reference, *inside),
-                        split=kind,
-                        metric=metric,
-                        parameters={"id": [reference]},
-                    )
+        )["mean"]
+    return means
 
 
 def _named_clusters(
@@ -136,8 +150,9 @@ def _against_distance(
                 out.add(
                     estimates[metric],
                     **where,
+                    subset=f"distance: {name}",
                     metric=f"{metric}_{what}_on_distance",
-                    parameters={"id": [reference], "distance": name, "sets": list(found.sets)},
+                    parameters={"id": [reference], "sets": list(found.sets)},
                 )
 
 

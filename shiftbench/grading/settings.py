@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from shiftbench.errors import ConfigurationError
 
@@ -72,13 +72,16 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, values in (
-            ("level", (self.level,)),
-            ("tpr", self.tpr),
-            ("max_fpr", self.max_fpr),
-        ):
+        for name, kind in (
+            ("groups", str), ("group_metrics", str), ("baseline", str),
+            ("tpr", float), ("max_fpr", float), ("patches", int),
+        ):  # fmt: skip
+            object.__setattr__(self, name, _several(name, getattr(self, name), kind))
+        for name, values, most in (
+            ("level", (self.level,), 1), ("tpr", self.tpr, 1.0000001), ("max_fpr", self.max_fpr, 1)
+        ):  # fmt: skip
             for value in values:
-                if not 0 < value < 1:
+                if isinstance(value, str) or not 0 < value < most:
                     raise ConfigurationError(
                         f"{name} is {value!r}; it is a fraction between 0 and 1, such as 0.95"
                     )
@@ -86,7 +89,23 @@ class Settings:
             raise ConfigurationError(
                 f"aggregate is {self.aggregate!r}; there are: mean, median, max, top_k"
             )
-        if self.resamples < 100:
-            raise ConfigurationError(
-                f"resamples is {self.resamples}; an interval needs 100 or more, usually 1000"
-            )
+        least = {"resamples": 100, "seed": 0, "minimum_n": 1, "top_k": 1}
+        for name, value in [*((n, getattr(self, n)) for n in least), *(
+            ("patches", p) for p in self.patches
+        )]:  # fmt: skip
+            if isinstance(value, str) or value < least.get(name, 1):
+                raise ConfigurationError(
+                    f"{name} is {value!r}; it is a whole number from {least.get(name, 1)} on"
+                )
+
+
+def _several(name: str, given: Any, kind: type) -> tuple[Any, ...]:
+    """A single value stands for a tuple of one."""
+    if isinstance(given, str | float | int):
+        given = (given,)
+    try:
+        return tuple(kind(v) if kind is not str else v for v in given)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"{name} is {given!r}; it is one {kind.__name__} or several"
+        ) from None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from shiftbench.errors import printable
-from shiftbench.results import Results
+from shiftbench.results import SELECTION, Results
 
 __all__ = ["summary", "tables"]
 
@@ -28,7 +31,7 @@ MODELS, CONFIGS = 20, 6
 def summary(results: Results, models: int = MODELS, configs: int = CONFIGS) -> str:
     """The few numbers that are looked at first, in percent with their intervals.
 
-    Of several seeds the mean over seeds is shown with its interval over seeds, of several epochs
+    Of several seeds the mean is shown with the standard deviation over seeds, of several epochs
     the last.
 
     Examples
@@ -44,7 +47,10 @@ def summary(results: Results, models: int = MODELS, configs: int = CONFIGS) -> s
         a      90.0 [80.0, 95.0] n=100
     ...
     """
-    picked = [r for r in results.table.to_pylist() if _is_shown(r)]
+    every = results.table.to_pylist()
+    spreads = {_place(r): r["value"] for r in every if r["spread"] == "std"}
+    picked = [r for r in every if _is_shown(r)]
+    seeds = max((r["n_seeds"] or 0 for r in picked), default=0)
     lines: list[str] = []
     names = list(dict.fromkeys(r["config"] for r in picked))
     for config in names[:configs]:
@@ -53,22 +59,29 @@ def summary(results: Results, models: int = MODELS, configs: int = CONFIGS) -> s
         for metric, title in SHOWN.items():
             found = [r for r in inside if r["metric"] == metric]
             if found:
-                lines += [f"  {title}", *_table(found, metric, models)]
+                lines += [f"  {title}", *_table(found, metric, models, spreads)]
     if len(names) > configs:
         lines.append(f"… and {len(names) - configs} more configs, in the results")
+    if seeds:
+        lines.append(
+            f"± is the standard deviation over up to {seeds} seeds, which leaves out the sampling "
+            "of the test set; the results have both"
+        )
     lines += [f"note: {printable(n)}" for n in results.notes]
-    stated = "stated" if results.selection else "not stated"
+    stated = [n for n in SELECTION if results.selection.get(n) is not None]
+    said = "stated" if len(stated) == len(SELECTION) else ", ".join(stated) or "not stated"
     lines.append(
         f"{len(results)} numbers, {len(results.curves)} points of curves; how the models were "
-        f"selected is {stated}"
+        f"selected: {said}"
     )
     return "\n".join(lines)
 
 
 def tables(results: Results, kind: str) -> str:
-    """A Markdown or LaTeX table of each config: models down, splits and the main metrics across.
+    """Markdown or LaTeX tables: of each config the main metrics, models down, splits across.
 
-    Of several seeds the means over seeds are shown.
+    Of a model with several seeds the means over seeds are shown. Where groups were asked for by
+    column, their accuracies follow in a table of their own.
 
     Examples
     --------
@@ -80,22 +93,40 @@ def tables(results: Results, kind: str) -> str:
     True
     """
     made = []
-    write = results.markdown if kind == "markdown" else results.latex
-    picked = [r for r in results.table.to_pylist() if _is_shown(r) and r["subset"] is None]
-    for config in dict.fromkeys(r["config"] for r in picked):
-        inside = [r for r in picked if r["config"] == config]
-        if any(r["spread"] for r in inside):
-            inside = [r for r in inside if r["spread"]]
-        several = [n for n in ("seed", "epoch") if len({r[n] for r in inside}) > 1]
-        text = write(
-            metrics=[m for m in SHOWN if any(r["metric"] == m for r in inside)],
-            rows=("model", *several),
-            columns="split",
-            where={"config": config, "spread": inside[0]["spread"]},
-        )
-        title = f"**{config}**" if kind == "markdown" else f"% {config}"
-        made.append(f"{title}\n\n{text}")
-    return "\n\n".join(made)
+    shown = [r for r in results.table.to_pylist() if r["split"] is not None]
+    for config in dict.fromkeys(r["config"] for r in shown):
+        inside = _one_row_each([r for r in shown if r["config"] == config])
+        whole = [r for r in inside if r["subset"] is None and r["metric"] in SHOWN]
+        groups = [r for r in inside if r["metric"] == "accuracy" and ": " in (r["subset"] or "")]
+        for part, down in ((whole, ("model",)), (groups, ("model", "subset"))):
+            if part:
+                title = f"**{config}**" if kind == "markdown" else f"% {config}"
+                made.append(f"{title}\n\n{_written(part, down, kind, results)}")
+    said = [f"{'%' if kind == 'latex' else '>'} note: {printable(n)}" for n in results.notes]
+    return "\n\n".join([*made, "\n".join(said)])
+
+
+def _one_row_each(rows: Sequence[Record]) -> list[Record]:
+    """The mean over seeds of a model where it has one, else its single runs."""
+    averaged = {r["model"] for r in rows if r["spread"] == "mean"}
+    return [
+        r
+        for r in rows
+        if r["spread"] == ("mean" if r["model"] in averaged else None) and r["value"] is not None
+    ]
+
+
+def _written(part: Sequence[Record], down: tuple[str, ...], kind: str, results: Results) -> str:
+    several = [n for n in ("seed", "epoch") if len({r[n] for r in part}) > 1]
+    one = Results(pa.Table.from_pylist(list(part), schema=results.table.schema))
+    return (one.markdown if kind == "markdown" else one.latex)(
+        rows=(*down, *several),
+        columns="split",
+        where={
+            "spread": sorted({r["spread"] for r in part}, key=str),
+            "subset": sorted({r["subset"] for r in part}, key=str),
+        },
+    )
 
 
 def _is_shown(row: Record) -> bool:
@@ -107,14 +138,16 @@ def _is_shown(row: Record) -> bool:
     return whole or row["metric"].startswith("accuracy_worst_group")
 
 
-def _table(found: Sequence[Record], metric: str, models: int) -> list[str]:
+def _table(
+    found: Sequence[Record], metric: str, models: int, spreads: Mapping[Any, float]
+) -> list[str]:
     """Models down, splits across; the last column is not padded."""
     splits = list(dict.fromkeys(r["split"] for r in found))
     names = list(dict.fromkeys(r["model"] for r in found))
     cells = [["", *splits]]
     for model in names[:models]:
         own = [r for r in found if r["model"] == model]
-        cells.append([printable(model or "all"), *(_cell(own, s, metric) for s in splits)])
+        cells.append([printable(model or "all"), *(_cell(own, s, metric, spreads) for s in splits)])
     widths = [max(6, *(len(row[i]) for row in cells)) for i in range(len(cells[0]))]
     lines = [
         "    " + " ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
@@ -125,7 +158,7 @@ def _table(found: Sequence[Record], metric: str, models: int) -> list[str]:
     return lines
 
 
-def _cell(own: Sequence[Record], split: str, metric: str) -> str:
+def _cell(own: Sequence[Record], split: str, metric: str, spreads: Mapping[Any, float]) -> str:
     here = [r for r in own if r["split"] == split]
     if not here:
         return "–"
@@ -134,10 +167,16 @@ def _cell(own: Sequence[Record], split: str, metric: str) -> str:
     row = next((r for r in here if r["spread"] == "mean"), here[0])
     scale, digits = (1, 4) if metric in PLAIN else (100, 1)
     text = f"{scale * row['value']:.{digits}f}"
+    if row["spread"] == "mean":
+        std = spreads.get(_place(row))
+        text += "" if std is None else f" ± {scale * std:.{digits}f}"
+        return f"{text} n={row['n']}"
     bounds = [row["low"], row["high"]]
     if all(b is not None and math.isfinite(b) for b in bounds):
         text += " [" + ", ".join(f"{scale * b:.{digits}f}" for b in bounds) + "]"
-    if row["spread"] == "mean":
-        return f"{text} {row['n_seeds']} seeds"
-    group = row["subset"]
-    return f"{text} n={row['n']}" + (f" {printable(group)}" if group else "")
+    group = json.loads(row["parameters"] or "{}").get("group") if row["subset"] else None
+    return f"{text} n={row['n']}" + (f" {printable(str(group))}" if group else "")
+
+
+def _place(row: Record) -> tuple[Any, ...]:
+    return tuple(row[n] for n in ("model", "epoch", "config", "split", "subset", "metric"))

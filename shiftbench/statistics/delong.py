@@ -235,8 +235,13 @@ def _expit(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
 
 
-def auroc_limits(value: float, spread: Spread, level: float) -> tuple[float, float, str]:
+def auroc_limits(
+    value: float, spread: Spread, level: float, *, constant: bool = False
+) -> tuple[float, float, str]:
     """The interval of an AUROC and the words for it: logit DeLong, or an exact one at 0, ½ and 1.
+
+    With clusters, `constant` says that all scores are equal: no variance may mean that their sums
+    cancel out. Without clusters, an AUROC of ½ without variance has no other cause.
 
     Notes
     -----
@@ -268,7 +273,7 @@ def auroc_limits(value: float, spread: Spread, level: float) -> tuple[float, flo
     if value in (0.0, 1.0):
         bound = (alpha / 2) ** (1 / m)
         return (bound, 1.0, exact) if value == 1 else (0.0, 1 - bound, exact)
-    if value == 0.5 and spread.variance == 0 and spread.n_clusters is None:
+    if value == 0.5 and (constant or (spread.variance == 0 and spread.n_clusters is None)):
         half = (1 - alpha ** (1 / m)) / 2
         return 0.5 - half, 0.5 + half, exact
     return NAN, NAN, spread.unknown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from scipy.stats import norm, t
@@ -91,6 +92,11 @@ def critical(level: float, df: float = math.inf) -> float:
         raise ConfigurationError(
             f"level is {level!r}, but the level of an interval lies between 0 and 1, such as 0.95"
         )
+    return _quantile(float(level), float(df))
+
+
+@lru_cache(maxsize=4096)
+def _quantile(level: float, df: float) -> float:
     upper = 1 - (1 - level) / 2
     return float(norm.ppf(upper) if math.isinf(df) else t.ppf(upper, df))
 

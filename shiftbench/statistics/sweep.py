@@ -16,7 +16,11 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 EDGES = 16
-"""Places in a block at which the counts are kept."""
+"""Places in a block, evenly spaced, at which the counts are kept."""
+DENSE = 4096
+"""Examples of a class up to which the counts are kept at each of them."""
+STEP = 0.02
+"""With more of them: by how much the next kept rank is greater, counted from the nearer end."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,10 @@ class Sweep:
         The same with the mean of the precision there and at the value before (1 at the start).
     tp, fp : (k,) int64 arrays
         Positives and negatives flagged at some thresholds: at all of them if there are at most
-        32,768 scores, else at some 16 in each block of so many, more closely at the start; the
-        last is everything.
+        32,768 scores, else just before and at some thousands of examples of each class, at 16
+        places in each block, and at the last. Between two of them the positives, the
+        negatives, and what is left of either change by about 2 % at most, so that what depends
+        on them smoothly is known as closely.
     """
 
     ood: Flags
@@ -93,28 +99,45 @@ class Sweep:
         >>> sweep(merge([1.0, 2.0], [2.0, 3.0]), "ood").best()
         (1, 0)
         """
+        tp, fp = self.optima()
+        return int(tp[0]), int(fp[0])
+
+    def optima(self) -> tuple[Integers, Integers]:
+        """Positives and negatives flagged, wherever TPR − FPR is greatest; flagging none counts.
+
+        Examples
+        --------
+        >>> from shiftbench.statistics.ranks import merge
+        >>> [found.tolist() for found in sweep(merge([1.0, 3.0], [2.0, 4.0]), "ood").optima()]
+        [[1, 2], [0, 1]]
+        """
         n_pos, n_neg = self.n_pos, self.n_neg
         tp, fp = np.append(0, self.tp), np.append(0, self.fp)
         # Times n_pos · n_neg: in whole numbers, so that equal ones are equal.
         gain = tp * n_neg - fp * n_pos
-        best = int(np.argmax(gain))
-        found, most = (int(tp[best]), int(fp[best])), int(gain[best])
+        most = int(gain.max())
+        found = [tp[gain == most]]
         # Between two kept places the gain is at most that of the first with all positives between.
         bound = tp[1:] * n_neg - fp[:-1] * n_pos
-        hidden = np.flatnonzero((np.diff(tp + fp) > 1) & (bound > most))
-        # Neighbours are looked through together, in pieces of about a block.
-        pieces = np.split(hidden, np.flatnonzero(np.diff(hidden) > 1) + 1)
-        for piece in (p[i : i + EDGES] for p in pieces for i in range(0, len(p), EDGES)):
+        total = tp + fp
+        hidden = np.flatnonzero((np.diff(total) > 1) & (bound >= most))
+        # Neighbours are looked through together, a block at a time.
+        apart = (np.diff(hidden) > 1) | (np.diff(total[hidden] // BLOCK) > 0)
+        for piece in np.split(hidden, np.flatnonzero(apart) + 1) if len(hidden) else ():
             first, last = int(piece[0]), int(piece[-1]) + 1
-            start, stop = int(tp[first] + fp[first]), int(tp[last] + fp[last])
+            start, stop = int(total[first]), int(total[last])
             ends = np.flatnonzero(self.cuts[start + 1 : stop + 1])
             more = tp[first] + np.cumsum(self._positive(start, stop), dtype=np.int64)[ends]
-            less = start + 1 + ends - more
-            gains = more * n_neg - less * n_pos
-            j = int(gains.argmax())
-            if gains[j] > most:
-                found, most = (int(more[j]), int(less[j])), int(gains[j])
-        return found
+            gains = more * n_neg - (start + 1 + ends - more) * n_pos
+            here = int(gains.max())
+            if here > most:
+                found, most = [], here
+            if here == most:
+                found.append(more[gains == most])
+        # Of equal gains, each has its own number of positives.
+        best = np.sort(np.concatenate(found))
+        best = best[np.append(True, best[1:] != best[:-1])]
+        return best, (best * n_neg - most) // n_pos
 
 
 def sweep(merged: Merged, positive: str) -> Sweep:
@@ -134,7 +157,8 @@ def sweep(merged: Merged, positive: str) -> Sweep:
     flags = merged.ood[::-1] if top else merged.ood
     cuts = merged.cuts[::-1] if top else merged.cuts
     n = len(flags)
-    state = _State(n)
+    n_pos = merged.n_ood if top else merged.n_id
+    state = _State(n_pos, n - n_pos)
     for start in range(0, n, BLOCK):
         stop = min(start + BLOCK, n)
         block = flags[start:stop]
@@ -143,18 +167,42 @@ def sweep(merged: Merged, positive: str) -> Sweep:
             state.distinct(start, block)
         else:
             state.tied(start, block, np.ascontiguousarray(cuts[start + 1 : stop + 1]))
-    n_pos = merged.n_ood if top else merged.n_id
     return Sweep(
         flags, top, cuts, n_pos, n - n_pos, state.twice_above, state.squares, state.precision,
-        state.trapezoid, np.concatenate(state.tp), np.concatenate(state.fp),
+        state.trapezoid, *state.counts(),
     )  # fmt: skip
+
+
+def _ranks(n: int) -> Integers:
+    """The ranks in a class of n at which counts are kept: more closely at both ends."""
+    if n <= DENSE:
+        return np.arange(1, n + 1)
+    steps = np.arange(1 + int(np.log(n) / np.log1p(STEP)))
+    near = np.exp(np.log1p(STEP) * steps).astype(np.int64)
+    found = np.concatenate([near, n + 1 - near])
+    found.sort()
+    return found
+
+
+class _Wanted:
+    """Those ranks of a class that come up in one block after another."""
+
+    def __init__(self, n: int) -> None:
+        self.ranks = _ranks(n)
+        self.start = 0
+
+    def until(self, count: float) -> Integers:
+        """The ranks up to `count` that have not come up yet."""
+        first, self.start = self.start, int(self.ranks.searchsorted(count, side="right"))
+        return self.ranks[first : self.start]
 
 
 class _State:
     """The sums so far; one walk's own."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    def __init__(self, n_pos: int, n_neg: int) -> None:
+        n = n_pos + n_neg
+        self.wanted = (_Wanted(n_pos), _Wanted(n_neg)) if n > BLOCK else None
         self.count = 0  # positives so far
         self.last = (0, 0)  # positives and examples at the last end of a value
         self.twice_above = 0
@@ -167,23 +215,44 @@ class _State:
         self.buffers = np.empty((7, size + 1))
         self.running, self.taken = np.empty((2, size), dtype=np.int64)
 
-    def _edges(self, start: int, k: int) -> Integers:
-        """Which of a block's k ends of values are kept."""
-        if self.n <= BLOCK:
+    def counts(self) -> tuple[Integers, Integers]:
+        """Positives and negatives at the places kept, in order, each place once."""
+        tp, fp = np.concatenate(self.tp), np.concatenate(self.fp)
+        if self.wanted is None:
+            return tp, fp
+        total = tp + fp
+        order = total.argsort()
+        total = total[order]
+        order = order[(total > 0) & np.append(True, total[1:] != total[:-1])]
+        return tp[order], fp[order]
+
+    def _even(self, k: int) -> Integers:
+        """Those of a block's k ends of values that are kept whatever the examples there."""
+        if self.wanted is None:
             return np.arange(k)
-        if start == 0:
-            return np.unique(np.append(np.geomspace(1, k, 400).astype(np.int64), k)) - 1
         return (np.arange(1, min(k, EDGES) + 1) * k) // min(k, EDGES) - 1
 
     def distinct(self, start: int, positive: Flags) -> None:
         at = np.flatnonzero(positive)
         m = len(at)
-        ends = self._edges(start, len(positive))
-        kept = self.count + np.searchsorted(at, ends, side="right")
+        base = start - self.count
+        # Negatives of this block before each positive.
+        above = np.subtract(at, self.integers[:m], out=self.taken[:m])
+        ends = self._even(len(positive))
+        kept = self.count + at.searchsorted(ends, side="right")
         self.tp.append(kept)
         self.fp.append(start + ends + 1 - kept)
-        above = np.subtract(at, self.integers[:m], out=at)  # negatives before it in this block
-        base = start - self.count
+        if self.wanted is not None:
+            rank = self.wanted[0].until(self.count + m)
+            if len(rank):
+                beside = base + above[rank - (self.count + 1)]
+                self.tp += (rank - 1, rank)
+                self.fp += (beside, beside)
+            rank = self.wanted[1].until(base + len(positive) - m)
+            if len(rank):
+                beside = self.count + above.searchsorted(rank - (base + 1), side="right")
+                self.tp += (beside, beside)
+                self.fp += (rank - 1, rank)
         self.twice_above += 2 * (int(above.sum()) + m * base)
         tp, total, ratio = (b[:m] for b in self.buffers[:3])
         np.add(above, base, out=total, casting="unsafe")
@@ -228,7 +297,11 @@ class _State:
         at_ends = float(np.multiply(new, precision[1:], out=product).sum())
         self.precision += at_ends
         self.trapezoid += at_ends + float(np.multiply(new, precision[:-1], out=product).sum())
-        kept = self._edges(start, k) + 1
+        places = [self._even(k) + 1]
+        for wanted, counted in zip(self.wanted or (), (tp, fp), strict=False):
+            after = counted.searchsorted(wanted.until(counted[-1]))
+            places += [after - 1, after]
+        kept = np.concatenate(places)
         self.tp.append(tp[kept].astype(np.int64))
         self.fp.append(fp[kept].astype(np.int64))
         self.last = (int(tp[-1]), int(total[-1]))
