@@ -584,7 +584,7 @@ def test_output_that_cannot_be_written_is_one_line(birds, graded, tmp_path):
         pytest.skip("there is no /dev/full on this system")
     frame, _ = graded
     path = _saved(frame, birds)
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "shiftbench.cli", "evaluate", birds.url, str(path)],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import fsspec
@@ -769,3 +770,85 @@ class TestTruth:
         made = write_benchmark(tmp_path / "n", {"c": {"s": Split(["0", "1"])}})
         assert split_truth(made, "c", "s").kind == "none"
         assert split_truth(made, "c", "s").label is None
+
+
+class TestScoresBeyondFloat64:
+    """Whole numbers that differ must not become ties on their way in."""
+
+    NAMES = ("p.parquet", "p.csv", "p.csv.gz", "p.jsonl")
+
+    def given(self, low, high, dtype=None) -> pd.DataFrame:
+        df = frame()
+        scores = [high if s == "ood_test" else low for s in df["split"]]
+        return df.assign(score=pd.Series(scores, dtype=dtype))
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("base", [2**53, -(2**53) - 2, 2**63 - 2])
+    def test_refused(self, bench, tmp_path, name, base):
+        df = self.given(base, base + 1, "int64")
+        refused(bench, write(df, tmp_path / name), "without loss", "rescale")
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_unsigned(self, bench, tmp_path, name):
+        df = self.given(2**63, 2**63 + 1, "uint64")
+        refused(bench, write(df, tmp_path / name), f"(the first is {2**63 + 1})", "30 values")
+
+    def test_text_and_decimals(self, bench, tmp_path):
+        path = tmp_path / "p.parquet"
+        refused(bench, write(self.given(str(2**53), str(2**53 + 1)), path), "30 values")
+        small, large = Decimal("0.1"), Decimal("0.10000000000000000000001")
+        refused(bench, write(self.given(small, large), path), "30 values", str(large))
+        with read_predictions(bench, write(self.given(small, Decimal("0.25")), path)) as found:
+            assert {float(v) for block in found for v in block.score} == {0.1, 0.25}
+
+    @pytest.mark.parametrize("decimal", [",", "."])
+    def test_late_in_a_csv_file(self, bench, tmp_path, decimal):
+        df = self.given(1.5, 2.5).astype({"score": object})
+        df.loc[69, "score"] = f"{2**53 + 1}{decimal}0"
+        df["score"] = [str(s).replace(".", decimal) for s in df["score"]]
+        path = tmp_path / "p.csv"
+        df.to_csv(path, index=False, sep=";")
+        refused(bench, path, "1 values", str(2**53 + 1))
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest.mark.parametrize("high", [2**60, 2**53 + 2])
+    def test_what_fits_is_read(self, bench, tmp_path, name, high):
+        df = self.given(-high, high, "int64")
+        with read_predictions(bench, write(df, tmp_path / name)) as found:
+            assert {float(v) for block in found for v in block.score} == {float(high), -float(high)}
+
+    @pytest.mark.parametrize("name", NAMES[1:])
+    def test_a_float_is_read_however_it_is_written(self, bench, tmp_path, name):
+        # JavaScript writes 2**60 in its fewest digits, others as 1e+300 or in full.
+        for text in ("1152921504606847000", "1152921504606846976", "1e+300", "1.5e20"):
+            path = tmp_path / name
+            df = self.given(0.5, 12345.0)
+            write(df, path)
+            data = gzip.decompress(path.read_bytes()) if name.endswith("gz") else path.read_bytes()
+            data = data.replace(b"12345.0", text.encode())
+            path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+            with read_predictions(bench, path) as found:
+                assert {float(v) for b in found for v in b.score} == {0.5, float(text)}
+
+
+class TestWhatIsWrongIsNamed:
+    @pytest.mark.parametrize("name", ["p.csv", "p.parquet", "p.jsonl"])
+    def test_of_which_model_seed_and_split(self, bench, tmp_path, name):
+        df = pd.concat([frame(model=f"m{i}", seed=i) for i in range(3)], ignore_index=True)
+        df.loc[70 + 45, "score"] = np.nan
+        words = "example 'ood-5' of split 'ood_test', model 'm1', seed 1"
+        refused(bench, write(df, tmp_path / name), "missing in 1 rows", words)
+
+    @pytest.mark.parametrize("word", ["None", "<NA>", "NA", ""])
+    def test_words_for_no_score_in_csv(self, bench, tmp_path, word):
+        df = frame().astype({"score": object})
+        df.loc[7, "score"] = word
+        refused(bench, write(df, tmp_path / "p.csv"), "score is NaN or missing in 1 rows", "'007'")
+
+    def test_near_names_of_the_first_few_classes(self, bench, tmp_path):
+        df = frame()
+        df.loc[3, "prediction"] = "catt"
+        df.loc[4, "prediction"] = "zebra"
+        df.loc[5, "prediction"] = "dgo"
+        path = write(df, tmp_path / "p.csv")
+        refused(bench, path, "'catt': did you mean 'cat'?", "'dgo': did you mean 'dog'?")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from shiftbench.errors import ConfigurationError, ShiftbenchError, SourceError
+from shiftbench.errors import ConfigurationError, ShiftbenchError, SourceError, StorageError
 from shiftbench.results import (
     CURVES,
     PROTOCOL,
@@ -116,8 +116,12 @@ class TestFiles:
             results().write(url)
             assert read_results(url).table.equals(results().table)
         assert fsspec.filesystem("memory").exists("/h4results/r.curves.parquet")
-        results().write(tmp_path / "new" / "r.json")
-        assert len(read_results(tmp_path / "new" / "r.json")) == len(results())
+
+    @pytest.mark.parametrize("name", ["r.json", "r.parquet"])
+    def test_a_folder_that_is_not_there(self, tmp_path, name):
+        with pytest.raises(StorageError, match=r"there is no folder .*'; make it first"):
+            results().write(tmp_path / "new" / name)
+        assert not list(tmp_path.iterdir())
 
     def test_a_failed_write_leaves_the_old_file(self, tmp_path):
         path = tmp_path / "r.json"

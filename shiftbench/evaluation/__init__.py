@@ -71,11 +71,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "pr_points",
         "roc_points",
     ),
-    "ranking": (
-        "Ranking",
-        "rank_models",
-        "rank_sets",
-    ),
+    "ranking": ("Ranking", "rank_models", "rank_sets", "ranking_of"),
     "regression": (
         "regression_by_group",
         "regression_metrics",

@@ -10,23 +10,26 @@ __all__ = [
     "partial_area",
     "partial_influence",
     "perfect_limit",
+    "tied_area_limits",
     "tied_limits",
     "wrong_limits",
 ]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 def average_precision_influence(
-    tp: Counts, fp: Counts, *, trapezoid: bool = False
+    tp: Counts, fp: Counts, *, trapezoid: bool = False, coarse: Flags | None = None
 ) -> tuple[Floats, Floats]:
     """Influence of a positive, and of a negative, at each value, but for a constant.
 
     `tp` and `fp` count positives and negatives at or beyond each value. With R and Q the shares of
     positives and negatives there, average precision is Σ ΔR_g P_g, P = n₊R / (n₊R + n₋Q) at the
     sample's own ratio of classes. A positive at value h raises R_g for all g ≥ h: its influence
-    is the sum of ∂/∂R_g over those g.
+    is the sum of ∂/∂R_g over those g. A value that is `coarse` stands for several: the precision of
+    its positives is taken to be the mean of those at its two ends.
     """
     n_pos, n_neg = float(tp[-1]), float(fp[-1])
     total = (tp + fp).astype(np.float64)
@@ -35,6 +38,12 @@ def average_precision_influence(
     if trapezoid:
         height = 0.5 * (precision + np.append(1.0, precision[:-1]))
         weight = 0.5 * (share + np.append(share[1:], 0.0))
+    elif coarse is not None:
+        half = 0.5 * coarse
+        height = precision + half * (np.append(1.0, precision[:-1]) - precision)
+        half *= share
+        weight = share - half
+        weight[:-1] += half[1:]
     else:
         height, weight = precision, share
     # ∂/∂R_g at fixed P is P_g − P_{g+1}, which telescopes to the height at h; the rest follows P.
@@ -128,10 +137,26 @@ def tied_limits(
     last, at best the other way round; the trapezoid takes the mean with the precision before the
     value, which may be 0 or 1.
     """
-    half = (1 - level) / 2
-    positives, negatives = (half ** (1 / (n - 1)) if n > 1 else 0.0 for n in (n_pos, n_neg))
+    positives, negatives = _tied(n_pos, level), _tied(n_neg, level)
     worst = positives / (positives + odds)
     best = 1 / (1 + odds * negatives)
     if trapezoid:
         worst, best = worst / 2, (1 + best) / 2
     return worst, (1 - positives) + positives * best
+
+
+def tied_area_limits(n_pos: int, n_neg: int, level: float, max_fpr: float) -> tuple[float, float]:
+    """Bounds of the area under the ROC up to `max_fpr` where all scores are equal.
+
+    With the shares of `tied_limits`: the line across the value starts at worst where all other
+    negatives are flagged, and at best where all other positives are.
+    """
+    positives, negatives = _tied(n_pos, level), _tied(n_neg, level)
+    inside, along = max(max_fpr - (1 - negatives), 0.0), min(max_fpr, negatives)
+    low = positives * inside * inside / (2 * negatives) if negatives else 0.0
+    line = along * along / (2 * negatives) if negatives else 0.0
+    return low, (1 - positives) * max_fpr + positives * (line + max_fpr - along)
+
+
+def _tied(n: int, level: float) -> float:
+    return float(((1 - level) / 2) ** (1 / (n - 1))) if n > 1 else 0.0

@@ -12,6 +12,7 @@ from shiftbench.evaluation._influences import (
     partial_area,
     partial_influence,
     perfect_limit,
+    tied_area_limits,
     tied_limits,
     wrong_limits,
 )
@@ -73,8 +74,10 @@ class Report:
     ) -> Estimate:  # fmt: skip
         """On the logit scale from influences; `exact` are bounds where no influence tells any."""
         if exact is not None and spread.n_clusters != 1:
+            # The least a value can be may differ from it in the last bit.
+            held = min(exact[0], value), max(exact[1], value)
             method = f"{self._prefix}exact"
-            return self.estimate(value, exact, method, positive, NAN, **parameters)
+            return self.estimate(value, held, method, positive, NAN, **parameters)
         bounds = logit_limits(value, spread.se, self.level, spread.df)
         if math.isnan(bounds[0]):
             why = spread.unknown or "cannot tell: the value is 0"
@@ -107,7 +110,8 @@ class Report:
             value = walk.trapezoid_sum / 2 / walk.n_pos
         else:
             value = walk.precision_sum / walk.n_pos
-        influence = partial(average_precision_influence, trapezoid=trapezoid)
+        coarse = walk.coarse if self.scores.clusters is None else None
+        influence = partial(average_precision_influence, trapezoid=trapezoid, coarse=coarse)
         spread = self.scores.spread(positive, influence)
         exact = self._exact_aupr(positive, trapezoid)
         return self._smooth(min(value, 1.0), spread, positive, exact)
@@ -135,6 +139,8 @@ class Report:
     def partial(self, limit: float, form: str) -> Estimate:
         counts = self.scores.counts("ood")
         area = partial_area(*counts, limit)
+        if area >= limit * (1 - 1e-12):  # all of it, but for rounding
+            area = limit
         least = limit * limit / 2 if form == "mcclish" else 0.0
         value = (area - least) / (limit - least)
         scale = 1 / (limit - least)
@@ -157,8 +163,10 @@ class Report:
         return self._smooth(value, scaled, "ood", exact, max_fpr=limit)
 
     def _exact_partial(self, limit: float, area: float) -> tuple[float, float] | None:
-        """Bounds of the area itself where nothing, or everything, is before `limit`."""
+        """Bounds of the area itself where no influence tells any, as for the AUPR."""
         n_pos, n_neg, odds = self._sizes("ood")
+        if self.scores.constant:
+            return tied_area_limits(n_pos, n_neg, self.level, limit)
         if area == limit:
             fpr, tpr, _ = perfect_limit(n_pos, n_neg, odds, self.level)
             return max(tpr * (limit - fpr), 0.0), limit

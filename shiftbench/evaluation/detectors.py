@@ -14,6 +14,7 @@ from shiftbench.evaluation.comparison import ModelComparison, holm, pairs_of
 from shiftbench.statistics import Clusters
 from shiftbench.statistics.delong import p_value, two_sample_spread
 from shiftbench.statistics.estimate import critical
+from shiftbench.statistics.ranks import scores_of
 
 __all__ = ["compare_detectors"]
 
@@ -79,7 +80,12 @@ def compare_detectors(
     moved: list[tuple[Floats, Floats]] = []
     n_id = n_ood = 0
     for i, name in enumerate(names):
-        id_, ood = (oriented(s, f"scores of {name!r}", score_is) for s in scores[name])
+        id_, ood = (
+            scores_of(oriented(s, what, score_is), what)
+            for s, what in zip(
+                scores[name], (f"id_scores of {name!r}", f"ood_scores of {name!r}"), strict=True
+            )
+        )
         one_class(id_, ood)
         if i and (len(id_), len(ood)) != (n_id, n_ood):
             raise ConfigurationError(

@@ -207,7 +207,7 @@ def near_far_means(
     >>> sets = {"a": rng.normal(1, 1, 90), "b": rng.normal(1, 1, 9), "c": rng.normal(3, 1, 99)}
     >>> means = near_far_means(rng.normal(size=200), sets, {"a": "near", "b": "near", "c": "far"})
     >>> means["near"]["auroc"]
-    Estimate(0.7... [0.7..., 0.8...], n=299, joint bootstrap, logit)
+    Estimate(0.7... [0.6..., 0.8...], n=299, joint bootstrap, logit)
     """
     same_names(ood_sets, groups, "groups")
     order = sorted(ood_sets, key=str)  # what is drawn does not depend on the mapping's order

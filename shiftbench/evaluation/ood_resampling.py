@@ -85,8 +85,8 @@ def ood_bootstrap(
     Returns
     -------
     OodBootstrap
-        The order of the examples changes no number. Keys ``auroc``, ``aupr_ood``, ``aupr_id`` (average precision, the positive class named),
-        ``fpr_at_95tpr_ood`` and ``fpr_at_95tpr_id``.
+        Keys ``auroc``, ``aupr_ood``, ``aupr_id`` (average precision, the positive class named),
+        ``fpr_at_95tpr_ood`` and ``fpr_at_95tpr_id``. The order of the examples changes no number.
 
     Raises
     ------

@@ -105,7 +105,7 @@ def ood_by_patches(
     >>> curve = ood_by_patches(a, patients, b, patients + 40, counts=(1, 4))
     >>> curve.points
     (Estimate(0.7... [0.6..., 0.7...], n=80, logit DeLong, t),
-     Estimate(0.8... [0.7..., 0.8...], n=80, logit DeLong, t))
+     Estimate(0.8... [0.7..., 0.9...], n=80, logit DeLong, t))
     """
     check_how(how, k)
     if too_few not in TOO_FEW:
@@ -131,7 +131,7 @@ def ood_by_patches(
 
 
 def _is_count(count: Any) -> bool:
-    return isinstance(count, int | np.integer) and count >= 1
+    return isinstance(count, int | np.integer) and int(count) >= 1
 
 
 class _Side:

@@ -173,9 +173,9 @@ def _thinned(along: Floats, x: Floats, y: Floats, max_points: int | None) -> tup
     Where x stands still the whole curve's points lie on an upright line, and the nearer end counts.
     """
     n = len(along)
-    if max_points is not None and max_points < 3:
+    if max_points is not None and (not isinstance(max_points, int | np.integer) or max_points < 3):
         raise ConfigurationError(
-            f"max_points is {max_points}, but a curve has at least 3: both ends and a middle"
+            f"max_points is {max_points!r}, but a curve has at least 3: both ends and a middle"
         )
     if max_points is None or n <= max_points:
         return np.arange(n), 0.0

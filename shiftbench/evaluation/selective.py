@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import xlog1py, xlogy
 
 from shiftbench.errors import ConfigurationError
+from shiftbench.evaluation._scores import cluster_names, level_of
 from shiftbench.statistics import Clusters, Estimate
-from shiftbench.statistics.estimate import critical
+from shiftbench.statistics.estimate import NAN
 from shiftbench.statistics.linearised import linearised
+from shiftbench.statistics.proportions import share
 from shiftbench.statistics.ranks import scores_of
 
 __all__ = ["RiskCoveragePoints", "risk_coverage", "risk_coverage_points"]
@@ -82,10 +85,14 @@ def risk_coverage(
 
     Assumptions
     -----------
-    Tied scores: the expected value over a random order of the tied. Intervals by influence
-    functions, on the logit scale where errors lie in [0, 1] (of half the value for `augrc`, which
-    is at most ½: twice the value), else plain or, for areas, the logarithm. Examples (clusters)
-    are independent. With few errors (about fewer than ten) the coverage is below the level.
+    Tied scores: the expected value over a random order of the tied. Examples (clusters) are
+    independent. `error_rate` of errors that are all 0 or 1 has Wilson's interval. All else has one
+    by influence functions: on the logit scale where errors lie in [0, 1], on that of the logarithm
+    where they do not and for `e_aurc`. With few errors (about fewer than ten) the coverage is
+    below the level. Where errors of 0 and 1 show no scatter (none is wrong, all are, or the order
+    is the best one), an area has the bounds that it has in any order at an error rate p in Clopper
+    and Pearson's interval: `aurc` lies between p + (1 − p) ln(1 − p) and p(1 − ln p), `augrc`
+    between ½p² and p − ½p², and `e_aurc` between 0 and −p ln p − (1 − p) ln(1 − p).
 
     References
     ----------
@@ -99,7 +106,7 @@ def risk_coverage(
     >>> round(found["aurc"].value, 4), found["augrc"].value, found["error_rate"].value
     (0.3333, 0.1875, 0.5)
     """
-    critical(level)
+    level_of(level)
     losses, marks, groups = _checked(errors, scores, clusters)
     order = _Order.of(marks)
     best = _Order.of(losses)
@@ -107,16 +114,50 @@ def risk_coverage(
     least, by_least = _aurc(losses, best)
     augrc, by_augrc = _augrc(losses, order)
     rate = float(losses.mean())
-    bounded = bool(losses.max() <= 1)
+    bounded, binary = bool(losses.max() <= 1), bool(np.isin(losses, (0.0, 1.0)).all())
     forms = {
         "aurc": (aurc, by_aurc, "logit" if bounded else "log"),
         "augrc": (augrc, by_augrc, "logit" if bounded else "log"),
         "e_aurc": (max(aurc - least, 0.0), by_aurc - by_least, "log"),
         "error_rate": (rate, losses - rate, "logit" if bounded else "log"),
     }
-    return {
+    found = {
         name: linearised(value, influence, groups, level, scale=scale)
         for name, (value, influence, scale) in forms.items()
+    }
+    excess = found["e_aurc"]
+    if bounded and excess.high > 1:
+        found["e_aurc"] = replace(excess, high=1.0)
+    if not binary:
+        return found
+    found["error_rate"] = share(losses, groups, level)
+    reach = share(losses, groups, level, method="clopper_pearson")
+    if np.isnan(reach.low):  # one cluster
+        return found
+    for name, (low, high) in _any_order(reach.low, reach.high).items():
+        estimate = found[name]
+        if estimate.value == 0 or rate == 1:
+            found[name] = replace(
+                estimate, low=min(low, estimate.value), high=max(high, estimate.value),
+                se=NAN, method=f"{reach.method}, any order",
+            )  # fmt: skip
+    return found
+
+
+def _any_order(low: float, high: float) -> dict[str, tuple[float, float]]:
+    """Bounds of the areas whatever the order, of an error rate between `low` and `high`.
+
+    At worst all errors come first, with risk min(1, p/c) at coverage c; at best last, with
+    max(0, 1 − (1 − p)/c).
+    """
+
+    def entropy(p: float) -> float:
+        return float(-xlogy(p, p) - xlog1py(1 - p, -p))
+
+    return {
+        "aurc": (float(low + xlog1py(1 - low, -low)), float(high - xlogy(high, high))),
+        "augrc": (low * low / 2, high - high * high / 2),
+        "e_aurc": (0.0, entropy(min(max(0.5, low), high))),
     }
 
 
@@ -146,9 +187,9 @@ def risk_coverage_points(
     losses, marks, _ = _checked(errors, scores, None)
     order = _Order.of(marks)
     ends = np.append(order.starts[1:], len(marks)) - 1
+    if max_points is not None and (not isinstance(max_points, int | np.integer) or max_points < 2):
+        raise ConfigurationError(f"max_points is {max_points!r}, but a curve has at least 2")
     if max_points is not None and len(ends) > max_points:
-        if max_points < 2:
-            raise ConfigurationError(f"max_points is {max_points}, but a curve has at least 2")
         wanted = np.linspace(ends[0], ends[-1], max_points)
         ends = ends[np.unique(np.clip(np.searchsorted(ends, wanted), 0, len(ends) - 1))]
     total = np.cumsum(losses[order.order])[ends]
@@ -233,11 +274,10 @@ def _checked(
             f"errors holds {losses[at]:g} (at position {at}), but an error is 0 or 1 or a finite "
             "loss of at least 0"
         )
+    # In the order of scores and errors: the order of the rows changes no bit of a sum.
+    order = np.lexsort((losses, marks))
+    losses, marks = losses[order] + 0.0, marks[order] + 0.0
     if clusters is None:
         return losses, marks, None
-    groups = clusters if isinstance(clusters, Clusters) else Clusters.of(clusters)
-    if len(groups.codes) != len(marks):
-        raise ConfigurationError(
-            f"clusters has {len(groups.codes)} names for {len(marks)} examples; give one an example"
-        )
-    return losses, marks, groups
+    groups = cluster_names(clusters, len(marks), "example")
+    return losses, marks, Clusters(groups.codes[order], groups.n_clusters)

@@ -12,9 +12,9 @@ from scipy.special import betaincinv
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.evaluation._rates import rank_at
-from shiftbench.evaluation._scores import share_of
-from shiftbench.statistics import Clusters, Estimate
-from shiftbench.statistics.estimate import NAN, critical
+from shiftbench.evaluation._scores import cluster_names, level_of, share_of
+from shiftbench.statistics import Estimate
+from shiftbench.statistics.estimate import NAN
 from shiftbench.statistics.proportions import proportion, share
 from shiftbench.statistics.ranks import scores_of
 
@@ -85,7 +85,7 @@ def threshold_at(
     >>> found.value, found.kept, round(found.low, 3), round(found.high, 3)
     (94.0, 0.95, 0.887, 0.978)
     """
-    critical(level)
+    level_of(level)
     share_of(tpr, "tpr")
     scores = np.sort(scores_of(id_validation_scores, "id_validation_scores").astype(np.float64))
     if not len(scores):
@@ -137,19 +137,20 @@ def rates_at(
     >>> rates_at(2.0, [1.0, 2.0, 3.0, 4.0])
     Estimate(0.5000 [0.1500, 0.8500], n=4, Wilson)
     """
-    value = threshold.value if isinstance(threshold, Threshold) else float(threshold)
+    level_of(level)
+    try:
+        value = threshold.value if isinstance(threshold, Threshold) else float(threshold)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"threshold is {threshold!r}, but it is a number or what `threshold_at` gives"
+        ) from error
     if np.isnan(value):
         raise ConfigurationError("threshold is nan, but nothing can be above or below it")
     flags = scores_of(scores, "scores") > value
     if clusters is None:
         found = proportion(float(np.count_nonzero(flags)), len(flags), level)
     else:
-        groups = clusters if isinstance(clusters, Clusters) else Clusters.of(clusters)
-        if len(groups.codes) != len(flags):
-            raise ConfigurationError(
-                f"clusters has {len(groups.codes)} names for {len(flags)} scores; give one a score"
-            )
-        found = share(flags, groups, level)
+        found = share(flags, cluster_names(clusters, len(flags), "score"), level)
     parameters = {"threshold": value}
     if isinstance(threshold, Threshold):
         parameters["tpr"] = threshold.tpr

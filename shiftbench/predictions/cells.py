@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ import pyarrow.compute as pc
 from shiftbench.errors import SourceError
 
 __all__ = [
+    "EXACT",
     "KEYS",
     "MISSING",
     "NUMBERS",
@@ -24,6 +27,7 @@ __all__ = [
     "floats",
     "is_list",
     "is_text",
+    "refuse_lost",
 ]
 
 TEXT_KEYS = ("config", "split", "model", "digest")
@@ -34,6 +38,13 @@ VALUES = ("prediction", "probabilities", *NUMBERS)
 
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"})
 """Words that stand for no value where a number is expected."""
+
+
+EXACT = 2.0**53
+"""From here on float64 does not hold every whole number."""
+SAFE_DIGITS = 15
+"""Decimal numbers of so many digits that differ do not become one float64."""
+WHOLE = re.compile(r"\s*[+-]?(\d{16,})(\.0*)?\s*")
 
 
 def canonical(name: str, array: Any, shown: str) -> pa.Array:
@@ -136,14 +147,69 @@ def _numbers(array: pa.Array, name: str, shown: str) -> pa.Array:
             array = pc.if_else(_is_missing(array), None, pc.utf8_trim_whitespace(array))
         elif pa.types.is_boolean(array.type):
             array = array.cast(pa.int8())
-        elif pa.types.is_integer(array.type):
-            return array.cast(pa.float64(), safe=False)
-        return array.cast(pa.float64())
+        found = array.cast(pa.float64(), safe=not pa.types.is_integer(array.type))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceError(
             f"{shown}: the column {name!r} holds something that is no number: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
+    if name == "score":
+        _check_exact(array, found, shown)
+    return found
+
+
+def _check_exact(array: pa.Array, found: pa.Array, shown: str) -> None:
+    """Refuse scores that differ and would become one float64: they would silently be ties."""
+    kind = array.type
+    doubtful = pc.fill_null(pc.greater_equal(pc.abs(found), EXACT), False)
+    if pa.types.is_decimal(kind):
+        if kind.precision - max(0, -kind.scale) > SAFE_DIGITS:
+            refuse_lost(array.drop_null().to_pylist(), shown)
+    elif is_text(kind):
+        if pc.any(doubtful).as_py():
+            refuse_lost(array.filter(doubtful).to_pylist(), shown)
+    elif pa.types.is_integer(kind) and kind.bit_width == 64 and pc.any(doubtful).as_py():
+        # Whole numbers of 64 bits are exact: unlike text they are no rounded float64.
+        cells = array.filter(doubtful).to_pylist()
+        _refuse([cell for cell in cells if cell != int(float(cell))], shown)
+
+
+def refuse_lost(cells: Sequence[Any], shown: str) -> None:
+    """Refuse scores that float64 does not hold, so that two that differ could become a tie.
+
+    Whole numbers are looked at, in text too, and decimals. One that is just how a float64 is
+    written out, exactly or in its fewest digits, is that float64.
+
+    Raises
+    ------
+    SourceError
+        Says how many, and the first.
+    """
+    _refuse([cell for cell in cells if _is_lost(cell)], shown)
+
+
+def _refuse(lost: Sequence[Any], shown: str) -> None:
+    if lost:
+        raise SourceError(
+            f"{shown}: {len(lost)} values of the column 'score' do not fit into float64 without "
+            f"loss (the first is {str(lost[0])[:60]}), and ranks could change; rescale them, or "
+            "round them to float64 yourself"
+        )
+
+
+def _is_lost(cell: Any) -> bool:
+    if isinstance(cell, str):
+        whole = WHOLE.fullmatch(cell)
+        if not whole:
+            return False
+        cell = Decimal(whole[1])
+    if isinstance(cell, bool | float):
+        return False
+    exact = Decimal(cell)
+    number = float(exact)
+    if math.isinf(number):
+        return True
+    return exact not in (Decimal(number), Decimal(repr(number)), Decimal(f"{number:.17g}"))
 
 
 def _lists(array: pa.Array, shown: str) -> pa.Array:
@@ -229,7 +295,11 @@ def floats(cells: Sequence[Any], name: str, shown: str) -> pa.Array:
     try:
         return pa.array(cells, pa.float64())
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([_float(c, name, shown) for c in cells], pa.float64())
+        made = [_float(c, name, shown) for c in cells]
+    if name == "score":
+        pairs = zip(cells, made, strict=True)
+        refuse_lost([c for c, v in pairs if v is not None and abs(v) >= EXACT], shown)
+    return pa.array(made, pa.float64())
 
 
 def _float(cell: Any, name: str, shown: str) -> float | None:

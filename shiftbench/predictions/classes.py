@@ -26,8 +26,12 @@ RANGE_TOLERANCE = 1e-6
 EVERY = "an example that is named has to be predicted; leave out the column, or put what has no \
 such number in a file of its own"
 
+OF = ("split", "model", "seed", "epoch")
 NULL, UNKNOWN = -2, -1
 MEMORY = 100_000
+
+
+Batch = Mapping[str, pa.Array]
 
 
 class Problems:
@@ -95,35 +99,32 @@ class Classes:
             return column == "value"
         return self.kind != "none" and column != "value"
 
-    def columns(
-        self, batch: Mapping[str, pa.Array], problems: Problems, negate: bool
-    ) -> dict[str, NDArray[Any]]:
+    def columns(self, batch: Batch, problems: Problems, negate: bool) -> dict[str, NDArray[Any]]:
         """The columns of a batch as numpy arrays; what is wrong goes to `problems`."""
-        ids = batch["example_id"]
         made: dict[str, NDArray[Any]] = {}
         for name in ("score", "value"):
             if name in batch and self.usable(name):
                 values = batch[name].to_numpy(zero_copy_only=False)
                 what = f"the {name} is NaN or missing in {{n}} rows"
-                self._count(what, np.isnan(values), ids, problems, EVERY)
+                self._count(what, np.isnan(values), batch, problems, EVERY)
                 made[name] = -values if negate and name == "score" else values
         if "prediction" in batch and self.usable("prediction"):
-            made["prediction"] = self._predictions(batch["prediction"], ids, problems)
+            made["prediction"] = self._predictions(batch["prediction"], batch, problems)
         if "probabilities" in batch and self.usable("probabilities"):
-            made["probabilities"] = self._probabilities(batch["probabilities"], ids, problems)
+            made["probabilities"] = self._probabilities(batch["probabilities"], batch, problems)
         return made
 
     def _count(
         self,
         what: str,
         wrong: NDArray[np.bool_],
-        ids: pa.Array,
+        batch: Batch,
         problems: Problems,
         hint: str = "",
     ) -> None:
         if wrong.any():
             at = np.flatnonzero(wrong)
-            shown = (f"example {ids[i].as_py()!r}" for i in at[:SHOWN].tolist())
+            shown = (_example(batch, i) for i in at[:SHOWN].tolist())
             problems.add(what, len(at), shown, hint)
 
     def _code(self, text: str) -> int:
@@ -165,7 +166,12 @@ class Classes:
         what = f"{{n}} predictions are no class of config {self.config!r}"
         first = list(dict.fromkeys(indices[wrong][:1000].tolist()))[:SHOWN]
         texts = [str(values[i])[:60] for i in first]
-        hint = near_names(texts[0], self.names)
+        hints = [near_names(text, self.names) for text in texts]
+        near = [i for i, words in enumerate(hints) if words.startswith("did you mean")]
+        if near and len(texts) > 1:
+            hint = " ".join(f"{texts[i]!r}: {hints[i]}" for i in near)
+        else:
+            hint = hints[0]
         if INDEX.fullmatch(texts[0]):
             hint = f"{hint}; " + (
                 "a class of this config is called by a number, so that every number is a name"
@@ -174,47 +180,48 @@ class Classes:
             )
         problems.add(what, int(wrong.sum()), map(repr, texts), hint)
 
-    def _predictions(self, cells: pa.Array, ids: pa.Array, problems: Problems) -> NDArray[Any]:
+    def _predictions(self, cells: pa.Array, batch: Batch, problems: Problems) -> NDArray[Any]:
         missing = "the prediction is missing in {n} rows"
         lists = is_list(cells.type)
         if self.kind == "class":
             if lists:
                 lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy()
                 self._count("{n} predictions are lists where each example has one class",
-                            lengths != 1, ids, problems)  # fmt: skip
+                            lengths != 1, batch, problems)  # fmt: skip
                 if np.any(lengths != 1):
                     return np.zeros(len(cells), dtype=np.int32)
                 cells = cells.flatten()
             codes = self._codes(cells, problems)
-            self._count(missing, codes == NULL, ids, problems)
+            self._count(missing, codes == NULL, batch, problems)
             return codes
         if not lists:
+            every = np.ones(len(cells), dtype=np.bool_)
             self._count(
-                "{n} predictions are no lists", np.ones(len(cells), dtype=np.bool_), ids, problems,
+                "{n} predictions are no lists", every, batch, problems,
                 "examples of this config have several classes: write a list of names or indices",
             )  # fmt: skip
             return np.zeros((len(cells), len(self.names)), dtype=np.bool_)
         null = cells.is_null().to_numpy(zero_copy_only=False)
-        self._count(missing, null, ids, problems)
+        self._count(missing, null, batch, problems)
         codes = self._codes(cells.flatten(), problems)
         rows = pc.list_parent_indices(cells).to_numpy()
-        self._count(missing, np.isin(np.arange(len(cells)), rows[codes == NULL]), ids, problems)
+        self._count(missing, np.isin(np.arange(len(cells)), rows[codes == NULL]), batch, problems)
         matrix = np.zeros((len(cells), len(self.names)), dtype=np.bool_)
         good = codes >= 0
         matrix[rows[good], codes[good]] = True
         return matrix
 
-    def _probabilities(self, cells: pa.Array, ids: pa.Array, problems: Problems) -> NDArray[Any]:
+    def _probabilities(self, cells: pa.Array, batch: Batch, problems: Problems) -> NDArray[Any]:
         n, k = len(cells), len(self.names)
         null = cells.is_null().to_numpy(zero_copy_only=False)
-        self._count("the probabilities are missing in {n} rows", null, ids, problems)
+        self._count("the probabilities are missing in {n} rows", null, batch, problems)
         lengths = pc.fill_null(pc.list_value_length(cells), k).to_numpy()
         wrong = lengths != k
         if wrong.any():
             found = int(lengths[wrong][0])
             what = f"{{n}} rows have probabilities of the wrong width: config {self.config!r} has "
             what += f"{k} classes, {', '.join(map(repr, self.names[:5]))}{', …' * (k > 5)}"
-            self._count(what, wrong, ids, problems, f"the first list has {found} numbers")
+            self._count(what, wrong, batch, problems, f"the first list has {found} numbers")
         flat = cells.flatten().to_numpy(zero_copy_only=False)
         if null.any() or wrong.any() or len(flat) != n * k:
             return np.full((n, k), 1 / k, dtype=flat.dtype)
@@ -223,13 +230,21 @@ class Classes:
             inside = (values >= -RANGE_TOLERANCE) & (values <= 1 + RANGE_TOLERANCE)
             outside = np.asarray(~inside.all(axis=1))
             sums = values.sum(axis=1, dtype=np.float64)
-        self._count("{n} rows have probabilities that are NaN or outside 0 to 1", outside, ids,
+        self._count("{n} rows have probabilities that are NaN or outside 0 to 1", outside, batch,
                     problems, "logits have to go through a softmax first")  # fmt: skip
         if self.kind == "class":
             off = np.logical_and(~outside, ~(np.abs(sums - 1) <= SUM_TOLERANCE))
             what = "{n} rows have probabilities that do not sum to 1"
             shown = f"the first sum is {sums[off][0]:.4f}" if off.any() else ""
-            self._count(what, off, ids, problems, shown)
+            self._count(what, off, batch, problems, shown)
         if values.min(initial=0) < 0 or values.max(initial=0) > 1:
             values = np.clip(values, 0, 1)
         return values
+
+
+def _example(batch: Batch, at: int) -> str:
+    """An example, and what its row says that it is of."""
+    words = f"example {batch['example_id'][at].as_py()!r}"
+    named = ((name, batch[name][at].as_py()) for name in OF if name in batch)
+    told = ", ".join(f"{name} {value!r}" for name, value in named if value is not None)
+    return f"{words} of {told}" if told else words

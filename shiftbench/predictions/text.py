@@ -11,10 +11,20 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from shiftbench.errors import SourceError
-from shiftbench.predictions.cells import KEYS, NUMBERS, VALUES, WHOLE_KEYS, floats
+from shiftbench.predictions.cells import (
+    EXACT,
+    KEYS,
+    MISSING,
+    NUMBERS,
+    VALUES,
+    WHOLE_KEYS,
+    floats,
+    refuse_lost,
+)
 
 __all__ = ["CsvTable", "JsonLines"]
 
@@ -33,11 +43,16 @@ CSV_TYPES = {
 }
 
 
+NO_NUMBER = sorted(MISSING | set(pa.csv.ConvertOptions().null_values))
+LONG_WHOLE = r"^\s*[+-]?\d{16,}([.,]0*)?\s*$"
+
+
 class CsvTable:
     """A CSV file: the delimiter, the decimal mark and the header are found in its beginning."""
 
     def __init__(self, stream: pa.NativeFile, raw: pa.NativeFile, shown: str) -> None:
         self.shown, self.raw = shown, raw
+        self.gzipped = stream is not raw
         self.digest: str | None = None
         head = stream.read(HEAD)
         self.stream = _Rewound(head, stream)
@@ -77,24 +92,49 @@ class CsvTable:
         """The rows, some columns of them, a part at a time."""
         # Columns that are not read may have the same name twice.
         names = [n if n in wanted else f"column {i}" for i, n in enumerate(self.names)]
-        reader = pa.csv.open_csv(
-            pa.PythonFile(self.stream, mode="r"),
+        large = False
+        try:
+            for batch in self._reader(self.stream, names, wanted, CSV_TYPES):
+                if "score" in wanted and not large:
+                    sizes = pc.abs(batch.column("score"))
+                    inside = pc.and_(pc.greater_equal(sizes, EXACT), pc.is_finite(sizes))
+                    large = bool(pc.any(inside).as_py())
+                yield {name: batch.column(name) for name in wanted}
+        except pa.ArrowInvalid as error:
+            raise pa.ArrowInvalid(self._named(str(error), names)) from error
+        if large:
+            self._check_large(names)
+
+    def _check_large(self, names: Sequence[str]) -> None:
+        """Read the scores once more, as they are written: whole numbers may have been rounded."""
+        self.raw.seek(0)
+        again = pa.CompressedInputStream(self.raw, "gzip") if self.gzipped else self.raw
+        stream = _Rewound(b"", again)
+        for batch in self._reader(stream, names, ["score"], {"score": pa.string()}):
+            cells = batch.column("score")
+            long = cells.filter(pc.match_substring_regex(cells, LONG_WHOLE))
+            refuse_lost([c.replace(",", ".") for c in long.to_pylist()], self.shown)
+
+    def _reader(
+        self, stream: _Rewound, names: Sequence[str], wanted: Sequence[str], types: dict[str, Any]
+    ) -> Any:
+        return pa.csv.open_csv(
+            pa.PythonFile(stream, mode="r"),
             pa.csv.ReadOptions(
-                column_names=names, skip_rows=self.skipped, block_size=BLOCK, use_threads=False
+                column_names=list(names),
+                skip_rows=self.skipped,
+                block_size=BLOCK,
+                use_threads=False,
             ),
             pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             pa.csv.ConvertOptions(
-                column_types={n: CSV_TYPES[n] for n in wanted},
+                column_types={n: types[n] for n in wanted},
                 include_columns=list(wanted),
+                null_values=NO_NUMBER,
                 strings_can_be_null=False,
                 decimal_point=self.decimal,
             ),
         )
-        try:
-            for batch in reader:
-                yield {name: batch.column(name) for name in wanted}
-        except pa.ArrowInvalid as error:
-            raise pa.ArrowInvalid(self._named(str(error), names)) from error
 
     def _named(self, said: str, names: Sequence[str]) -> str:
         """Arrow tells the number of a column among all; say its name."""

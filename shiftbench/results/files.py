@@ -64,6 +64,11 @@ def write(parts: Parts, path: str | os.PathLike[str]) -> None:
         raise ConfigurationError(
             f"{target!r}: results are written to a file that ends in .json or .parquet"
         )
+    if location.local is not None and not location.local.is_dir():
+        raise StorageError(
+            f"{target}: cannot be written: there is no folder {str(location.local)!r}; make it "
+            "first, or correct the path"
+        )
     try:
         if suffix == ".json":
             location.write(name, encoded(parts))

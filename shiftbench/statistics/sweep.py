@@ -19,7 +19,7 @@ EDGES = 16
 """Places in a block, evenly spaced, at which the counts are kept."""
 DENSE = 4096
 """Examples of a class up to which the counts are kept at each of them."""
-STEP = 0.02
+STEP = 0.03
 """With more of them: by how much the next kept rank is greater, counted from the nearer end."""
 
 
@@ -48,8 +48,10 @@ class Sweep:
         Positives and negatives flagged at some thresholds: at all of them if there are at most
         32,768 scores, else just before and at some thousands of examples of each class, at 16
         places in each block, and at the last. Between two of them the positives, the
-        negatives, and what is left of either change by about 2 % at most, so that what depends
-        on them smoothly is known as closely.
+        negatives, and what is left of either change by about 3 % at most, so that what depends
+        on them smoothly is known closely.
+    coarse : (k,) boolean array
+        Whether several values lie between the place kept before and this one.
     """
 
     ood: Flags
@@ -63,6 +65,7 @@ class Sweep:
     trapezoid_sum: float
     tp: Integers
     fp: Integers
+    coarse: Flags
 
     def _positive(self, start: int, stop: int) -> Flags:
         part = self.ood[start:stop]
@@ -207,6 +210,8 @@ class _State:
         self.last = (0, 0)  # positives and examples at the last end of a value
         self.twice_above = 0
         self.squares = self.precision = self.trapezoid = 0.0
+        self.values = 0  # values so far
+        self.index: list[Integers] = []  # of the places kept, the values up to there
         self.tp: list[Integers] = []
         self.fp: list[Integers] = []
         size = min(n, BLOCK)
@@ -215,16 +220,17 @@ class _State:
         self.buffers = np.empty((7, size + 1))
         self.running, self.taken = np.empty((2, size), dtype=np.int64)
 
-    def counts(self) -> tuple[Integers, Integers]:
-        """Positives and negatives at the places kept, in order, each place once."""
+    def counts(self) -> tuple[Integers, Integers, Flags]:
+        """Positives and negatives at the places kept, in order, each once; which are coarse."""
         tp, fp = np.concatenate(self.tp), np.concatenate(self.fp)
         if self.wanted is None:
-            return tp, fp
+            return tp, fp, np.zeros(len(tp), dtype=np.bool_)
         total = tp + fp
         order = total.argsort()
         total = total[order]
         order = order[(total > 0) & np.append(True, total[1:] != total[:-1])]
-        return tp[order], fp[order]
+        index = np.concatenate(self.index)[order]
+        return tp[order], fp[order], np.diff(index, prepend=0) > 1
 
     def _even(self, k: int) -> Integers:
         """Those of a block's k ends of values that are kept whatever the examples there."""
@@ -270,6 +276,12 @@ class _State:
         self.trapezoid += at_ends + float(np.divide(tp, total, out=ratio).sum())
         self.count += m
         self.last = (self.count, start + len(positive))
+        first = len(self.index)
+        self.index += [
+            tp + fp + (self.values - start)
+            for tp, fp in zip(self.tp[first:], self.fp[first:], strict=True)
+        ]
+        self.values += len(positive)
 
     def tied(self, start: int, positive: Flags, ends: Flags) -> None:
         at = np.flatnonzero(ends)
@@ -302,6 +314,8 @@ class _State:
             after = counted.searchsorted(wanted.until(counted[-1]))
             places += [after - 1, after]
         kept = np.concatenate(places)
+        self.index.append(kept + self.values)
+        self.values += k
         self.tp.append(tp[kept].astype(np.int64))
         self.fp.append(fp[kept].astype(np.int64))
         self.last = (int(tp[-1]), int(total[-1]))

@@ -20,8 +20,12 @@ from shiftbench.evaluation._influences import (
     average_precision_influence,
     partial_area,
     partial_influence,
+    tied_area_limits,
+    tied_limits,
+    wrong_limits,
 )
 from shiftbench.evaluation._ranked import ranked
+from shiftbench.evaluation._rates import Units, best_limits
 from shiftbench.evaluation.detection import ood, ood_difference
 
 CASES = {
@@ -133,11 +137,36 @@ def test_swapping_roles_mirrors_every_metric_exactly(x, y):
     here, there = ood(x, y), ood(-y, -x)
     for name, estimate in here.items():
         other = there[mirrored(name)]
-        assert estimate.value == other.value
-        if name != "detection_error":  # which of several best thresholds is met may differ
-            assert (estimate.low, estimate.high) == pytest.approx(
-                (other.low, other.high), abs=1e-12, nan_ok=True
-            )
+        for field in ("value", "low", "high", "se"):
+            assert repr(getattr(estimate, field)) == repr(getattr(other, field))
+
+
+@pytest.mark.parametrize("decimals", [2, 15])
+@pytest.mark.parametrize("sizes", [(7, 40_000), (20_000, 30_000)])
+def test_swapping_roles_mirrors_every_metric_of_many_scores(sizes, decimals):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=sizes[0]).round(decimals), rng.normal(2, 1, sizes[1]).round(decimals)
+    here, there = ood(x, y), ood(-y, -x)
+    for name, estimate in here.items():
+        other = there[mirrored(name)]
+        for field in ("value", "low", "high", "se"):
+            assert repr(getattr(estimate, field)) == repr(getattr(other, field))
+
+
+def test_detection_error_is_held_by_the_bounds_of_all_its_best_thresholds():
+    # Flagging from 5 on, or from 2 on, is wrong for 1/4 + 0 or for 0 + 1/4 of the classes' shares.
+    x, y = np.repeat([0.0, 3.0], [30, 10]), np.repeat([2.0, 5.0], [10, 30])
+    found = ood(x, y)["detection_error"]
+    assert found.value == 1 / 8
+    lows, highs = [], []
+    for fp, tp in ((0, 30), (10, 40)):
+        one = best_limits((np.array([tp]), np.array([fp])), Units(40), Units(40), 0.95)
+        lows.append(one[0])
+        highs.append(one[1])
+    assert (found.low, found.high) == (min(lows), max(highs))
+    same = ood(np.arange(500), np.arange(500))["detection_error"]  # all thresholds are as bad
+    assert (same.value, same.high) == (0.5, 0.5)
+    assert 0.4 < same.low < 0.5
 
 
 @settings(max_examples=40)
@@ -151,8 +180,12 @@ def test_monotone_maps_that_keep_ties_leave_everything_bit_equal(x, y):
 def test_order_and_shards_do_not_matter():
     x, y = draw("ties")
     rng = np.random.default_rng(1)
-    shuffled = ood(rng.permutation(x), np.concatenate(np.array_split(y, 7)[::-1]))
-    assert shuffled == ood(x, y)
+    first = ood(x, y, max_fpr=(0.1, 0.3))
+    for _ in range(5):
+        again = ood(
+            rng.permutation(x), np.concatenate(np.array_split(y, 7)[::-1]), max_fpr=(0.1, 0.3)
+        )
+        assert again == first
     names = np.arange(len(x)) // 4, 1000 + np.arange(len(y)) // 4
     order, other = rng.permutation(len(x)), rng.permutation(len(y))
     clustered = ood(x, y, names)
@@ -259,6 +292,70 @@ def test_separate_samples_get_bounds_of_their_own():
     assert 0 < worst.high < 0.1
 
 
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("kind", ["constant", "wrong"])
+def test_constant_and_perfectly_wrong_scores_have_bounds(kind, clustered):
+    x, y = (np.zeros(90), np.zeros(60)) if kind == "constant" else (np.arange(60, 150), range(60))
+    found = ood(x, y, np.arange(150) // 3 if clustered else None, max_fpr=0.2)
+    for name, estimate in found.items():
+        assert estimate.low <= estimate.value <= estimate.high, name
+        assert 0.01 < estimate.high - estimate.low < 0.7, name
+        assert estimate.method.startswith("clustered") == (clustered and name != "auroc")
+    wide = ood(x, y, np.arange(150) // 3 if clustered else None, max_fpr=0.2, level=0.99)
+    for name, estimate in wide.items():
+        assert estimate.low <= found[name].low, name
+        assert estimate.high >= found[name].high, name
+
+
+def test_clusters_whose_sums_cancel_are_not_constant_scores():
+    with pytest.warns(UserWarning, match="clusters have both"):
+        found = ood([0, 1, 0, 1], [0, 1, 0, 1], ([0, 0, 1, 1], [0, 0, 1, 1]))["auroc"]
+    assert math.isnan(found.low)
+    assert found.method == "cannot tell: no spread among the examples"
+
+
+def population_area(shares):
+    """Average precision, trapezoid and ROC area to 0.2 of (positives, negatives) value by value."""
+    tp, fp = np.cumsum(shares, axis=0).T
+    with np.errstate(invalid="ignore"):
+        precision = np.where(tp + fp > 0, tp / (tp + fp), 0.0)
+    step = np.diff(tp, prepend=0)
+    before = np.append(1.0, precision[:-1])
+    inside = np.linspace(0, 0.2, 2001)
+    roc = np.trapezoid(
+        np.interp(inside, np.append(0, fp) / fp[-1], np.append(0, tp) / tp[-1]), inside
+    )
+    return np.sum(step * precision) / tp[-1], np.sum(step * (precision + before)) / 2 / tp[-1], roc
+
+
+@pytest.mark.parametrize("odds", [0.1, 1.0, 7.0])
+@pytest.mark.parametrize("sizes", [(5, 50), (40, 40), (200, 10)])
+def test_exact_bounds_hold_for_populations_that_could_have_shown_it(sizes, odds):
+    n_pos, n_neg = sizes
+    tied = [tied_limits(*sizes, odds, 0.95, trapezoid=t) for t in (False, True)]
+    tied.append(tied_area_limits(*sizes, 0.95, 0.2))
+    wrong = [wrong_limits(*sizes, odds, 0.95, trapezoid=t) for t in (False, True)]
+    rest = np.full((50, 1), 1 / 50)
+    for a in (1, 0.99, 0.95, 0.9, 0.7, 0.5):
+        for b in (1, 0.99, 0.95, 0.9, 0.7, 0.5):
+            positives, negatives = (1 - a) * rest * [1, 0], (1 - b) * odds * rest * [0, 1]
+            value = np.array([[a, b * odds]])
+            for first, last in ((positives, negatives), (negatives, positives)):
+                if a**n_pos * b**n_neg > 0.05:  # all at the value
+                    found = population_area(np.concatenate([first, value, last]))
+                    for area, (low, high) in zip(found, tied, strict=True):
+                        assert low - 1e-4 <= area <= high + 1e-4
+            # Some positives first and some negatives last; those between in one wrong order.
+            if a**n_pos * b**n_neg > 0.05:
+                for ties in (1, 50):
+                    many = np.full((ties, 1), 1 / ties)
+                    between = [b * odds * many * [0, 1], a * many * [1, 0]]
+                    shares = [positives, *between, negatives]
+                    found = population_area(np.concatenate(shares))
+                    for area, (low, high) in zip(found[:2], wrong, strict=True):
+                        assert low - 1e-4 <= area <= high + 1e-4
+
+
 @pytest.mark.parametrize("sizes", [(1, 5), (5, 1), (1, 1)])
 def test_single_examples_have_values_and_reasons(sizes):
     found = ood(np.arange(sizes[0]), 0.5 + np.arange(sizes[1]))
@@ -318,6 +415,52 @@ def test_influences_are_derivatives(kind, which):
         ours = influence[side][[int(np.flatnonzero(values == s)[0]) for s in scores]]
         theirs = moved_by_one(metric, x, y, sample)
         assert ours - ours.mean() == pytest.approx(theirs, abs=2e-4)
+
+
+SHAPES = {  # sizes of ID and OOD, distance, standard deviation of OOD, decimals
+    "separate": (34_000, 2000, 5, 0.3, 15),
+    "balanced": (30_000, 30_000, 4, 1, 15),
+    "close": (30_000, 30_000, 0, 1, 15),
+    "far": (20_000, 20_000, 6, 1, 15),
+    "ties": (40_000, 33_000, 3, 0.3, 2),
+    "few OOD": (50_000, 25, 2, 2, 15),
+    "very few OOD": (40_000, 5, 1.5, 1, 1),
+    "some OOD": (50_000, 6000, 4, 2, 15),
+}
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_many_scores_have_the_standard_errors_of_all_thresholds(shape, flip):
+    n_id, n_ood, distance, sd, decimals = SHAPES[shape]
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=n_id), rng.normal(distance, sd, n_ood)
+    x, y = x.round(decimals), y.round(decimals)
+    if flip:
+        x, y = y, x  # the scores are wrong, and the other class is the smaller one
+    binned = ood(x, y)
+    exact = ood(x, y, np.arange(len(x) + len(y)))
+    for name, estimate in binned.items():
+        assert estimate.value == exact[name].value
+        # Where nearly all pairs are in the wrong order, the parts of the influence cancel out.
+        assert estimate.se == pytest.approx(exact[name].se, rel=0.02, abs=2e-7, nan_ok=True)
+        assert estimate.high - estimate.low == pytest.approx(
+            exact[name].high - exact[name].low, rel=0.02, abs=8e-7
+        )
+
+
+def test_separate_classes_of_many_scores_are_not_in_doubt():
+    rng = np.random.default_rng(2)
+    found = ood(rng.normal(size=34_000), rng.normal(5, 0.3, 2000))["aupr_id"]
+    assert found.low > 0.9999999
+    assert found.se == pytest.approx(1.2e-9, rel=0.05)
+
+
+def test_many_scores_with_one_misplaced_have_nearly_its_interval():
+    x, y = np.append(np.arange(40_000.0), 1e6), np.arange(2e5, 2.4e5)
+    binned, exact = ood(x, y), ood(x, y, np.arange(80_001))
+    for name in ("auroc", "aupr_ood", "aupr_id", "aupr_trapezoid_ood", "aupr_trapezoid_id"):
+        assert binned[name].se == pytest.approx(exact[name].se, rel=0.02)
 
 
 def test_many_scores_have_the_interval_of_all_thresholds():
@@ -387,6 +530,19 @@ def test_difference_honours_clusters():
         (([1.0], [2.0], ([1], [2, 3])), {}, "OOD clusters are 2"),
         (([1.0], [2.0], (["a"], ["b"], ["c"])), {}, "tuple of 3"),
         (([1.0], [2.0], ([None], ["b"])), {}, "no cluster"),
+        (([1.0], [2.0], "ab"), {}, "'ab' is no list of names"),
+        (([1.0], [2.0], 3), {}, "3 is no list of names"),
+        (([1.0], [2.0], {"a": 1, "b": 2}), {}, "dict is no list of names"),
+        (([1.0], [2.0], ("a", "b")), {}, "ID clusters: 'a' is no list"),
+        (([1.0], [2.0], np.zeros((2, 2))), {}, "shape"),
+        (([1.0], [2.0]), {"level": "a"}, "level is 'a'"),
+        (([1.0], [2.0]), {"level": None}, "level is None"),
+        (([1.0], [2.0]), {"tpr": "x"}, "tpr is 'x'"),
+        (([1.0], [2.0]), {"tpr": (0.9, None)}, "tpr is None"),
+        (([1.0], [2.0]), {"tpr": [[0.9]]}, "tpr is"),
+        (([1.0], [2.0]), {"max_fpr": "x"}, "max_fpr is 'x'"),
+        (([1.0], [2.0]), {"score_is": ("ood",)}, "score_is"),
+        (([1.0], [2.0]), {"score_is": None}, "score_is is None"),
     ],
 )
 def test_bad_input(arguments, options, words):
@@ -397,3 +553,9 @@ def test_bad_input(arguments, options, words):
 def test_unpaired_detectors_are_refused():
     with pytest.raises(ConfigurationError, match="3 and 2 ID"):
         ood_difference([1, 2, 3], [4, 5], [1, 2], [4, 5])
+
+
+@pytest.mark.parametrize("kind", [("ood",), ("ood", "ood", "ood"), None, ("ood", 3)])
+def test_bad_directions_of_two_detectors(kind):
+    with pytest.raises(ConfigurationError, match="score_is"):
+        ood_difference([1, 2], [4, 5], [1, 2], [4, 5], score_is=kind)

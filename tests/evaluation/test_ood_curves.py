@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_what_cannot_be_told_is_said() -> None:
         (lambda: ood_against_distance([0.0], {"a": [1.0]}, {"a": math.inf}), "not a finite"),
         (
             lambda: ood_against_distance([0.0], {"a": [math.nan]}, {"a": 1.0}),
-            "scores of 'a' are NaN",
+            "scores of 'a': 1 of 1 scores are NaN",
         ),
         (
             lambda: ood_against_distance([0.0], {"a": [1.0]}, {"a": 1.0}, distance_se={"a": -1.0}),
@@ -155,6 +156,13 @@ def test_what_cannot_be_told_is_said() -> None:
             ),
             "one a score",
         ),
+        (lambda: ood_against_distance([0.0], {"a": [1.0]}, {"a": None}), "'a' is None"),
+        (
+            lambda: ood_against_distance([0.0], {"a": [1.0]}, {"a": 1}, distance_se={"a": "x"}),
+            "distance_se: that of 'a' is 'x'",
+        ),
+        (lambda: near_far_means([2**53 + 1], {"a": [1.0]}, {"a": "n"}), "ID scores: 1 values"),
+        (lambda: near_far_means([1], {"a": ["0.3"]}, {"a": "n"}), "scores of 'a' holds"),
         (lambda: near_far_means([0.0], {"a": [1.0]}, {}), "1 of 1 OOD sets have none"),
     ],
 )
@@ -203,3 +211,52 @@ def test_coverage_in_short(gaps: list[float]) -> None:
 @pytest.mark.parametrize(("n", "size"), [(50, 1), (200, 1), (200, 5)])
 def test_coverage(n: int, size: int, gaps: list[float]) -> None:
     assert (coverage(300, n, size, gaps, 300) >= 0.89).all()
+
+
+def numbers(estimates) -> list[tuple]:
+    return [(e.value, e.low, e.high, e.se, e.p_value) for e in estimates]
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_neither_rows_nor_sets_nor_names_of_clusters_have_an_order(clustered: bool) -> None:
+    rng = np.random.default_rng(0)
+    known, sets, distances = made([1.0, 1.0, 2.0], 40)
+    known = np.round(known, 1)  # ties
+    units = (np.arange(len(known)) // 3, {name: 7 + np.arange(40) // 2 for name in sets})
+    groups = dict.fromkeys(sets, "near")
+    found = []
+    for names in (list(sets), list(sets)[::-1]):
+        p, q = rng.permutation(len(known)), {name: rng.permutation(40) for name in names}
+        moved = {name: sets[name][q[name]] for name in names}
+        where = {name: distances[name] for name in names}
+        of_sets = {name: [f"u{u}" for u in units[1][name][q[name]]] for name in names}
+        given = ([f"u{u}" for u in units[0][p]], of_sets) if clustered else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            means = near_far_means(known[p], moved, groups, given, n_resamples=50)
+            curve = ood_against_distance(
+                known[p], moved, where, given, distance_se=dict.fromkeys(names, 0.1), n_resamples=50
+            )
+        found.append(
+            numbers(means["near"].values())
+            + numbers([*curve.slope.values(), *curve.spearman.values(), *curve.points["auroc"]])
+        )
+    assert repr(found[0]) == repr(found[1])
+
+
+def test_clusters_in_id_and_ood_are_warned_of() -> None:
+    known, sets, distances = made([1.0, 2.0], 30)
+    first, *others = sets
+    units = np.arange(len(known)) // 2
+    of_sets = {name: 1000 + np.arange(len(sets[name])) for name in others}
+    of_sets[first] = units.max() - 4 + np.arange(len(sets[first])) // 2
+    for call in (
+        lambda: near_far_means(known, sets, dict.fromkeys(sets, "far"), (units, of_sets)),
+        lambda: ood_against_distance(known, sets, distances, (units, of_sets), n_resamples=9),
+    ):
+        with pytest.warns(UserWarning, match="5 clusters have both ID and OOD") as caught:
+            found = call()
+        assert [w.filename for w in caught] == [__file__]
+    one, other = found.points["auroc"]
+    assert one.parameters["clusters_across"] == 5
+    assert "clusters_across" not in other.parameters

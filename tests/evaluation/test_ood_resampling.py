@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -142,6 +143,7 @@ def test_difference_is_of_the_same_resamples() -> None:
     assert ood_difference_bootstrap(a, b, c, d, units).estimates["auroc"].n_clusters == 167
 
 
+@pytest.mark.filterwarnings("ignore:.* clusters have both")
 def test_what_cannot_be_told_is_said() -> None:
     apart = ood_bootstrap([0.0, 1.0], [2.0, 3.0]).estimates["auroc"]
     assert apart.value == 1
@@ -185,8 +187,13 @@ def test_stored_with_every_number() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ood_bootstrap([0.0, math.nan], [1.0]), "1 of 2 ID scores are NaN .*position 1"),
+        (
+            lambda: ood_bootstrap([0.0, math.nan], [1.0]),
+            "ID scores: 1 of 2 scores are NaN .*position 1",
+        ),
         (lambda: ood_bootstrap([0.0], []), "at least one example"),
+        (lambda: ood_bootstrap([2**53, 2**53 + 1], [0.0]), "ID scores: 1 values .* without loss"),
+        (lambda: ood_bootstrap(["0.1"], [0.0]), "ID scores holds <U3 values"),
         (lambda: ood_bootstrap([[0.0]], [1.0]), "shape"),
         (lambda: ood_bootstrap([0.0], [1.0], tpr=95), "0.95"),
         (lambda: ood_bootstrap([0.0], [1.0], (["a"], ["b", "c"])), "one a score"),
@@ -241,3 +248,46 @@ def test_standard_errors_within_three_percent_of_an_exact_bootstrap() -> None:
     ours = ood_bootstrap(a, b, n_resamples=20_000, seed=2)
     for key in KEYS:
         assert ours.estimates[key].se == pytest.approx(exact.estimates[key].se, rel=0.03)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("bins", [None, 100])
+def test_the_order_of_rows_changes_no_number(clustered: bool, bins: int | None) -> None:
+    rng = np.random.default_rng(0)
+    a, b = np.round(rng.normal(size=90), 1), rng.normal(1, 1, size=70)
+    c, d = np.round(a**2 + a, 1), b + rng.normal(size=70)
+    one, two = np.arange(90) // 3, 25 + np.arange(70) // 2
+    found = []
+    for names in ("x{}", "y{}"):
+        p, q = rng.permutation(90), rng.permutation(70)
+        units = [names.format(u) for u in [*one[p], *two[q]]] if clustered else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            single = ood_bootstrap(a[p], b[q], units, n_resamples=40, bins=bins)
+            paired, turned = (
+                ood_difference_bootstrap(*given, units, n_resamples=40, bins=bins)
+                for given in ((a[p], b[q], c[p], d[q]), (c[p], d[q], a[p], b[q]))
+            )
+        for key in KEYS:
+            assert np.allclose(paired.replicates[key], -turned.replicates[key], atol=1e-12)
+        both = [*single.estimates.values(), *paired.estimates.values()]
+        found.append(repr([(e.value, e.low, e.high, e.se) for e in both]))
+    assert found[0] == found[1]
+
+
+def test_clusters_in_id_and_ood_are_warned_of() -> None:
+    a, b, units = [0.0, 1.0, 2.0], [1.5, 3.0], (["p", "q", "r"], ["r", "s"])
+    for call in (
+        lambda: ood_bootstrap(a, b, units, n_resamples=9),
+        lambda: ood_difference_bootstrap(a, b, a, b, units, n_resamples=9),
+    ):
+        with pytest.warns(UserWarning, match="1 clusters have both ID and OOD") as caught:
+            found = call().estimates["auroc"]
+        assert [w.filename for w in caught] == [__file__]
+        assert found.parameters["clusters_across"] == 1
+
+
+def test_numbers_of_clusters_of_two_types() -> None:
+    names = np.array([2**63 + 1, 2**63 + 2, 2**63 + 3], np.uint64), np.array([1, 2, 3])
+    found = ood_bootstrap([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], names, n_resamples=9)
+    assert found.estimates["auroc"].n_clusters == 6

@@ -106,6 +106,7 @@ def test_clusters_with_too_few() -> None:
     assert drop[2].method == "cannot tell: no ID cluster has 9 patches"
 
 
+@pytest.mark.filterwarnings("ignore:.* clusters have both")
 def test_clusters_on_both_sides_and_units() -> None:
     a, ca = made([4] * 30, 0.0)
     b, cb = made([4] * 30, 1.0, 1)
@@ -135,6 +136,11 @@ def test_seeds() -> None:
         ({"how": "top_k", "k": 0}, "at least one score"),
         ({"counts": (0,)}, "from 1 on"),
         ({"counts": ()}, "from 1 on"),
+        ({"counts": (1.5,)}, "whole numbers from 1 on"),
+        ({"counts": ("2",)}, "whole numbers from 1 on"),
+        ({"how": "top_k", "k": 1.5}, "k is 1.5"),
+        ({"ood_scores": [2**53 + 1]}, "OOD scores: 1 values"),
+        ({"ood_scores": ["1"]}, "OOD scores holds"),
         ({"too_few": "skip"}, "'drop'"),
         ({"n_draws": 0}, "at least one draw"),
         ({"id_clusters": ["a"]}, "ID clusters: 1 were given for 2"),
@@ -174,3 +180,35 @@ def test_coverage_in_short(count: int) -> None:
 @pytest.mark.parametrize("n", [25, 50, 200])
 def test_coverage(count: int, n: int) -> None:
     assert coverage(1000, n, count, 20) >= 0.925
+
+
+@pytest.mark.parametrize("with_units", [False, True])
+def test_neither_rows_nor_names_have_an_order(with_units: bool) -> None:
+    rng = np.random.default_rng(0)
+    a, ca = made([1, 2, 3, 3, 5, 6] * 4, 0.0)
+    b, cb = made([1, 4, 4, 2] * 5, 1.0, 1)
+    a, b = np.round(a, 1), np.round(b, 1)
+    found = []
+    for _ in range(2):
+        p, q = rng.permutation(len(a)), rng.permutation(len(b))
+        units = (ca[p] // 2, 50 + cb[q] // 2) if with_units else None
+        curve = ood_by_patches(a[p], ca[p], b[q], cb[q] + 99, (1, 2, None), units=units, n_draws=5)
+        found.append(repr([(e.value, e.low, e.high, e.se, e.parameters) for e in curve.points]))
+    assert found[0] == found[1]
+
+
+def test_clusters_in_id_and_ood_are_warned_of() -> None:
+    given = ([0.0, 1.0, 2.0], ["a", "b", "c"], [0.5, 3.0], ["c", "d"])
+    with pytest.warns(UserWarning, match="1 clusters have both ID and OOD") as caught:
+        found = ood_by_patches(*given, counts=(None,)).points[0]
+    assert [w.filename for w in caught] == [__file__]
+    assert found.parameters["clusters_across"] == 1
+
+
+@pytest.mark.parametrize("how", ["mean", "top_k", "median"])
+def test_means_of_scores_whose_sum_is_beyond_float64(how) -> None:
+    huge, most = 1.7e308, np.finfo(float).max
+    scores = [huge] * 3 + [-huge] * 2 + [1.0, 2.0] + [most] * 5
+    units = [0] * 3 + [1] * 2 + [2] * 2 + [3] * 5
+    assert aggregate(scores, units, how).scores.tolist() == [huge, -huge, 1.5, most]
+    assert aggregate([-huge, -huge, huge, huge], [0] * 4, how, k=4).scores.tolist() == [0.0]

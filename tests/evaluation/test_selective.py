@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.evaluation.detection import ood
-from shiftbench.evaluation.selective import risk_coverage, risk_coverage_points
+from shiftbench.evaluation.selective import _any_order, risk_coverage, risk_coverage_points
+from shiftbench.statistics import Clusters
+from shiftbench.statistics.proportions import share
 
 
 def literal(errors, order):
@@ -109,11 +111,72 @@ def test_clusters_are_honoured():
     assert "one cluster" in alone["aurc"].method
 
 
-def test_no_errors_cannot_tell():
-    found = risk_coverage([0, 0, 0], [1, 2, 3])
-    assert found["aurc"].value == 0
-    assert math.isnan(found["aurc"].low)
-    assert "cannot tell" in found["aurc"].method
+@pytest.mark.parametrize("wrong", [0, 1])
+@pytest.mark.parametrize("names", [None, np.arange(200) // 4])
+def test_areas_have_the_bounds_of_any_order_where_there_is_no_scatter(wrong, names):
+    scores = np.random.default_rng(4).normal(size=200)
+    found = risk_coverage([wrong] * 200, scores, names)
+    for estimate in found.values():
+        assert estimate.low <= estimate.value <= estimate.high
+        assert 0 < estimate.high - estimate.low < (0.12 if names is None else 0.4)
+    words = "" if names is None else "clustered "
+    assert found["error_rate"].method == f"{words}Wilson"
+    assert found["aurc"].method == f"{words}Clopper–Pearson, any order"
+    if names is None and not wrong:
+        p = 1 - 0.025 ** (1 / 200)
+        assert found["aurc"].high == pytest.approx(p * (1 - math.log(p)))
+        assert found["augrc"].high == pytest.approx(p - p * p / 2)
+        assert found["e_aurc"].high == pytest.approx(-p * math.log(p) - (1 - p) * math.log(1 - p))
+
+
+@pytest.mark.parametrize("wrong", [1, 37, 320, 400])
+def test_bounds_of_any_order_are_the_areas_of_the_best_and_the_worst(wrong):
+    n = 400
+    errors = np.arange(n) < wrong
+    worst, best = risk_coverage(errors, np.arange(n)), risk_coverage(errors, -np.arange(n))
+    bounds = _any_order(wrong / n, wrong / n)
+    for name in ("aurc", "augrc"):
+        assert best[name].value == pytest.approx(bounds[name][0], abs=0.005)
+        assert worst[name].value == pytest.approx(bounds[name][1], abs=0.01)
+    assert worst["e_aurc"].value == pytest.approx(bounds["e_aurc"][1], abs=0.01)
+    assert _any_order(0.2, 0.9)["e_aurc"][1] == pytest.approx(math.log(2))
+
+
+def test_the_best_order_has_an_excess_with_bounds():
+    errors = np.arange(100) >= 90
+    found = risk_coverage(errors, np.arange(100))["e_aurc"]
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert 0 < found.high < 0.5
+
+
+def test_error_rate_is_wilsons_and_bounds_stay_in_range():
+    rng = np.random.default_rng(5)
+    errors, names = rng.random(60) < 0.2, np.arange(60) // 3
+    for groups in (None, names):
+        found = risk_coverage(errors, rng.normal(size=60), groups)["error_rate"]
+        expected = share(errors, None if groups is None else Clusters.of(groups))
+        assert found == expected
+    few = risk_coverage([1, 0, 0, 0], [0, 3, 1, 2])
+    assert few["e_aurc"].high <= 1
+    losses = risk_coverage(rng.random(60), rng.normal(size=60))["error_rate"]
+    assert losses.method == "linearised, logit, t"
+
+
+@pytest.mark.parametrize("kind", ["zero-one", "losses"])
+def test_the_order_of_the_rows_changes_no_bit(kind):
+    rng = np.random.default_rng(6)
+    scores = rng.normal(size=300).round(1)
+    errors = rng.random(300) / 3 if kind == "losses" else (rng.random(300) < 0.3) / 1.0
+    first = risk_coverage(errors, scores)
+    names = np.arange(300) // 3
+    clustered = risk_coverage(errors, scores, names)
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(300)
+        assert risk_coverage(errors[order], scores[order]) == first
+        again = risk_coverage(errors[order], scores[order], names[order])
+        for name, estimate in clustered.items():
+            assert again[name].value == estimate.value
+            assert again[name].low == pytest.approx(estimate.low, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +189,19 @@ def test_no_errors_cannot_tell():
         (([0, -1], [1, 2]), "position 1"),
         (([0, math.inf], [1, 2]), "finite"),
         (([0, 1], [1, 2], [1]), "1 names for 2"),
+        (([0, 1], [1, 2], "ab"), "'ab' is no list of names"),
+        (([0, 1], [1, 2], 7), "7 is no list of names"),
+        (([0, 1], [1, 2], np.zeros((2, 2))), "shape"),
     ],
 )
 def test_bad_input(arguments, words):
     with pytest.raises(ConfigurationError, match=words):
         risk_coverage(*arguments)
+
+
+def test_bad_options():
+    with pytest.raises(ConfigurationError, match="level is 'a'"):
+        risk_coverage([0, 1], [1, 2], level="a")
+    for points in (1, "a"):
+        with pytest.raises(ConfigurationError, match="at least 2"):
+            risk_coverage_points([0, 1], [1, 2], max_points=points)

@@ -93,3 +93,18 @@ def test_infinite_scores_and_thresholds():
 def test_bad_input(call, words):
     with pytest.raises(ConfigurationError, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: threshold_at([1, 2], "x"), "tpr is 'x'"),
+        (lambda: threshold_at([1, 2], level="a"), "level is 'a'"),
+        (lambda: rates_at("x", [1, 2]), "threshold is 'x'"),
+        (lambda: rates_at(1.0, [1, 2], "ab"), "'ab' is no list of names"),
+        (lambda: rates_at(1.0, [1, 2], level="a"), "level is 'a'"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(call, words):
+    with pytest.raises(ConfigurationError, match=words):
+        call()

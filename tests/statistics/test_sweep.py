@@ -19,6 +19,8 @@ def block(request, monkeypatch):
     monkeypatch.setattr(ranks, "BLOCK", request.param)
     monkeypatch.setattr(module, "BLOCK", request.param)
     monkeypatch.setattr(module, "EDGES", 3)
+    monkeypatch.setattr(module, "DENSE", 5)
+    monkeypatch.setattr(module, "STEP", 0.5)
     return request.param
 
 
@@ -64,6 +66,12 @@ def test_sums_are_the_literal_ones(block, kind, positive):
     gains = {tp * len(neg) - fp * len(pos) for tp, fp in flagged.values()} | {0}
     tp, fp = found.best()
     assert tp * len(neg) - fp * len(pos) == max(gains)
+    optima = zip(*(counts.tolist() for counts in found.optima()), strict=True)
+    assert list(optima) == sorted(
+        (tp, fp)
+        for tp, fp in {*flagged.values(), (0, 0)}
+        if tp * len(neg) - fp * len(pos) == max(gains)
+    )
 
 
 @pytest.mark.parametrize("kind", range(len(SCORES)))
@@ -103,3 +111,26 @@ def test_mirrored_scores_give_the_same_bits_over_blocks(block):
         assert ours.trapezoid_sum == theirs.trapezoid_sum
         assert ours.squares == theirs.squares
         assert np.array_equal(ours.tp, theirs.tp)
+
+
+@pytest.mark.parametrize("sizes", [(30_000, 30_000), (40_000, 3000), (3000, 40_000), (40_000, 7)])
+@pytest.mark.parametrize("decimals", [1, 2, 15])
+def test_between_kept_places_little_changes_in_either_class(sizes, decimals):
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(size=sizes[0]).round(decimals), rng.normal(2, 0.5, sizes[1]).round(decimals)
+    merged = merge(x, y)
+    found = sweep(merged, "ood")
+    assert len(found.tp) < 25_000
+    pairs = zip(found.tp, found.fp, strict=True)
+    ends = np.flatnonzero(merged.cuts[::-1][1:]) + 1  # of values, from the top
+    total = found.tp + found.fp
+    assert np.isin(total, ends).all()
+    assert (np.diff(total) > 0).all()
+    single = np.diff(np.searchsorted(ends, total), prepend=-1) == 1
+    assert list(pairs)[-1] == (sizes[1], sizes[0])
+    for counts, n in ((found.tp, sizes[1]), (found.fp, sizes[0])):
+        before = np.append(0, counts[:-1])
+        step = counts - before
+        # A value by itself may hold as many as it likes.
+        near = np.minimum(before, n - counts)
+        assert (single | (step <= 2 + module.STEP * 1.2 * (near + step))).all()
