@@ -230,13 +230,13 @@ def cases() -> Iterator[Case]:
         yield Case("8 groups", place, {"worst": p, "group_mean": p}, _draw_worst(p, 8))
     for place, (p, q) in {"null": (0.8, 0.8), "middle": (0.8, 0.6), "near 1": (0.97, 0.9)}.items():
         yield Case("gap", place, {"accuracy_gap": p - q}, _draw_gap(p, q))
-    for place, sharp in {"null": 0.0, "middle": 2.0, "near 1": 5.0}.items():
+    for place, sharp in {"null": 0.0, "middle": 2.0, "near 1": 3.5}.items():
         yield Case("classes", place, dict.fromkeys(CLASS_METRICS, np.nan), _draw_classes(sharp))
     for place, rho in {"null": 0.0, "middle": 0.6, "near 1": 0.95}.items():
         yield Case("regression", place, _regression_truth(rho), _draw_regression(rho))
 
 
-SHARPNESS = {"null": 0.0, "middle": 2.0, "near 1": 5.0}
+SHARPNESS = {"null": 0.0, "middle": 2.0, "near 1": 3.5}
 
 
 def truth_of(case: Case, clustered: bool) -> Mapping[str, float]:

@@ -41,7 +41,7 @@ def run(samples: int, seed: int, n_jobs: int) -> list[Coverage]:
 def markdown(rows: Iterable[Coverage]) -> str:
     """A row a metric and place, a column a number of examples, percent."""
     table: dict[tuple[str, str, str], dict[tuple[bool, int], Coverage]] = {}
-    for r in rows:
+    for r in list(rows):
         table.setdefault((r.family, r.metric, r.place), {})[r.clustered, r.n] = r
     columns = [(k, n) for k in (False, True) for n in SIZES]
     head = [f"n = {n}{', clusters' if k else ''}" for k, n in columns]
@@ -52,7 +52,13 @@ def markdown(rows: Iterable[Coverage]) -> str:
     for (family, metric, place), cells in sorted(table.items()):
         shown = [_cell(cells[c]) for c in columns]
         lines.append(f"| {family} | `{metric}` | {place} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+    low = sorted(
+        (f"`{r.metric}` ({r.family}, {r.place}, n = {r.n}{', clusters' if r.clustered else ''}) "
+         f"{100 * r.share:.1f}" for cells in table.values() for r in cells.values()
+         if r.n >= 50 and r.samples > r.none and r.share < promised(r)),
+    )  # fmt: skip
+    below = "Below what is promised: " + ("; ".join(low) or "none") + "."
+    return "\n".join([*lines, "", below])
 
 
 def _cell(found: Coverage) -> str:

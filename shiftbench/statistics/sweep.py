@@ -19,7 +19,7 @@ EDGES = 16
 """Places in a block, evenly spaced, at which the counts are kept."""
 DENSE = 4096
 """Examples of a class up to which the counts are kept at each of them."""
-STEP = 0.03
+STEP = 0.04
 """With more of them: by how much the next kept rank is greater, counted from the nearer end."""
 
 
@@ -48,7 +48,7 @@ class Sweep:
         Positives and negatives flagged at some thresholds: at all of them if there are at most
         32,768 scores, else just before and at some thousands of examples of each class, at 16
         places in each block, and at the last. Between two of them the positives, the
-        negatives, and what is left of either change by about 3 % at most, so that what depends
+        negatives, and what is left of either change by about 4 % at most, so that what depends
         on them smoothly is known closely.
     coarse : (k,) boolean array
         Whether several values lie between the place kept before and this one.
@@ -204,14 +204,15 @@ class _State:
     """The sums so far; one walk's own."""
 
     def __init__(self, n_pos: int, n_neg: int) -> None:
-        n = n_pos + n_neg
+        self.n = n = n_pos + n_neg
         self.wanted = (_Wanted(n_pos), _Wanted(n_neg)) if n > BLOCK else None
         self.count = 0  # positives so far
         self.last = (0, 0)  # positives and examples at the last end of a value
         self.twice_above = 0
         self.squares = self.precision = self.trapezoid = 0.0
         self.values = 0  # values so far
-        self.index: list[Integers] = []  # of the places kept, the values up to there
+        # Of the places kept, the values up to there; or how many more they are than the examples.
+        self.index: list[Integers | int] = []
         self.tp: list[Integers] = []
         self.fp: list[Integers] = []
         size = min(n, BLOCK)
@@ -225,12 +226,16 @@ class _State:
         tp, fp = np.concatenate(self.tp), np.concatenate(self.fp)
         if self.wanted is None:
             return tp, fp, np.zeros(len(tp), dtype=np.bool_)
-        total = tp + fp
+        index = total = tp + fp
+        if self.values < self.n:
+            parts = zip(self.tp, self.fp, self.index, strict=True)
+            index = np.concatenate(
+                [p + n + of if isinstance(of, int) else of for p, n, of in parts]
+            )
         order = total.argsort()
-        total = total[order]
-        order = order[(total > 0) & np.append(True, total[1:] != total[:-1])]
-        index = np.concatenate(self.index)[order]
-        return tp[order], fp[order], np.diff(index, prepend=0) > 1
+        ends = total[order]
+        order = order[(ends > 0) & np.append(True, ends[1:] != ends[:-1])]
+        return tp[order], fp[order], np.diff(index[order], prepend=0) > 1
 
     def _even(self, k: int) -> Integers:
         """Those of a block's k ends of values that are kept whatever the examples there."""
@@ -276,11 +281,7 @@ class _State:
         self.trapezoid += at_ends + float(np.divide(tp, total, out=ratio).sum())
         self.count += m
         self.last = (self.count, start + len(positive))
-        first = len(self.index)
-        self.index += [
-            tp + fp + (self.values - start)
-            for tp, fp in zip(self.tp[first:], self.fp[first:], strict=True)
-        ]
+        self.index += [self.values - start] * (len(self.tp) - len(self.index))
         self.values += len(positive)
 
     def tied(self, start: int, positive: Flags, ends: Flags) -> None:

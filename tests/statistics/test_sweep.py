@@ -134,3 +134,14 @@ def test_between_kept_places_little_changes_in_either_class(sizes, decimals):
         # A value by itself may hold as many as it likes.
         near = np.minimum(before, n - counts)
         assert (single | (step <= 2 + module.STEP * 1.2 * (near + step))).all()
+
+
+@pytest.mark.parametrize("kind", range(len(SCORES)))
+def test_coarse_places_are_those_with_several_values(block, kind):
+    rng = np.random.default_rng(kind)
+    merged = merge(SCORES[kind](rng, 97), SCORES[kind](rng, 60) + 0.5)
+    for positive, cuts in (("ood", merged.cuts[::-1]), ("id", merged.cuts)):
+        found = sweep(merged, positive)
+        total = np.append(0, found.tp + found.fp)
+        values = [np.count_nonzero(cuts[a + 1 : b + 1]) for a, b in itertools.pairwise(total)]
+        assert found.coarse.tolist() == [count > 1 for count in values]
