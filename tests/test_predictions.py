@@ -852,3 +852,26 @@ class TestWhatIsWrongIsNamed:
         df.loc[5, "prediction"] = "dgo"
         path = write(df, tmp_path / "p.csv")
         refused(bench, path, "'catt': did you mean 'cat'?", "'dgo': did you mean 'dog'?")
+
+
+def test_folders_on_the_way_to_a_file_that_is_named_state_columns(tmp_path: Path) -> None:
+    bench = write_benchmark(
+        tmp_path / "b", {"pets": {"id_test": Split(ids=["x", "y"], label=[0, 1])}}
+    )
+    for model in ("a", "b"):
+        folder = tmp_path / f"model={model}" / "seed=3"
+        folder.mkdir(parents=True)
+        (folder / "p.csv").write_text("example_id,score\nx,1\ny,2\n")
+    named = [tmp_path / "model=a", tmp_path / "model=b" / "seed=3" / "p.csv"]
+    with read_predictions(bench, named) as found:
+        assert [(k.model, k.seed) for k in found.keys] == [("a", 3), ("b", 3)]
+
+
+def test_seeds_that_pandas_wrote_as_fractions_are_whole(tmp_path: Path) -> None:
+    bench = write_benchmark(tmp_path / "b", {"pets": {"id_test": Split(ids=["x"], label=[0])}})
+    (tmp_path / "p.csv").write_text("example_id,seed,score\nx,7.0,1\n")
+    with read_predictions(bench, tmp_path / "p.csv") as found:
+        assert found.keys[0].seed == 7
+    (tmp_path / "p.csv").write_text("example_id,seed,score\nx,7.5,1\n")
+    with pytest.raises(SourceError, match="no whole number"):
+        read_predictions(bench, tmp_path / "p.csv")

@@ -326,3 +326,12 @@ class TestTables:
         assert "note: a note" in text
         assert "… and 8 more" in results().text(lines=2)
         assert "0 numbers" in Results().text()
+
+
+def test_names_that_latex_would_take_for_an_argument() -> None:
+    rows = ResultRows(config="c", digest="d", split="id_test")
+    for model in ("[x] one", "*star"):
+        rows.add(Estimate(0.5, 0.4, 0.6, n=10), metric="accuracy", model=model)
+    text = rows.results().latex()
+    assert "\n{}[x] one" in text
+    assert "\n{}*star" in text

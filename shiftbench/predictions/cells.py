@@ -127,6 +127,8 @@ def _whole(array: pa.Array, name: str, shown: str) -> pa.Array:
     try:
         if is_text(array.type):
             array = pc.if_else(_is_missing(array), None, pc.utf8_trim_whitespace(array))
+            # pandas writes whole numbers as 0.0 once a column has a missing one.
+            array = pc.replace_substring_regex(array, r"\.0+$", "")
         if pa.types.is_floating(array.type):
             array = pc.if_else(pc.is_nan(array), None, array)
         return array.cast(pa.int64())

@@ -304,13 +304,13 @@ def _named(name: str) -> list[PredictionFile]:
     except OSError as error:
         raise SourceError(f"{name}: cannot be read: {error.strerror or error}") from error
     if not folder:
-        return [_file(fs, root, path if url else root, {})]
+        return [_file(fs, root, path if url else root, _fixed(root))]
     made = []
     for one in listed:
         inside = posixpath.relpath(one, root).split("/")
         if any(part.startswith((".", "_")) for part in inside) or not _suffix(one)[0]:
             continue
-        made.append(_file(fs, one, fs.unstrip_protocol(one) if url else one, _fixed(inside[:-1])))
+        made.append(_file(fs, one, fs.unstrip_protocol(one) if url else one, _fixed(one)))
     if not made:
         raise SourceError(
             f"{name}: the folder holds no prediction file; looked for files that end in "
@@ -326,9 +326,9 @@ def _near(path: str, url: bool) -> str:
     return f"; in {parent}: {near_names(Path(path).name, (f.name for f in parent.iterdir()))}"
 
 
-def _fixed(folders: Sequence[str]) -> dict[str, str]:
-    """Columns stated by folders such as ``model=resnet``."""
-    pairs = (f.partition("=") for f in folders if "=" in f)
+def _fixed(path: str) -> dict[str, str]:
+    """Columns stated by folders on the way to a file, such as ``model=resnet``."""
+    pairs = (f.partition("=") for f in posixpath.dirname(path).split("/") if "=" in f)
     return {k: unquote(v) for k, _, v in pairs if k in KEYS and k != "example_id"}
 
 

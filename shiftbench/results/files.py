@@ -73,13 +73,15 @@ def write(parts: Parts, path: str | os.PathLike[str]) -> None:
         if suffix == ".json":
             location.write(name, encoded(parts))
             return
-        # The curves come first: the table makes the results exist.
-        with location.create(stem + CURVES_SUFFIX) as file:
-            pq.write_table(parts.curves, file, compression="zstd")
         noted = {"selection": plain(parts.selection), "notes": parts.notes}
         table = parts.table.replace_schema_metadata({NOTED: msgspec.json.encode(noted)})
-        with location.create(name) as file:
+        # Neither takes its name before both are written.
+        with (
+            location.create(name) as file,
+            location.create(stem + CURVES_SUFFIX) as beside,
+        ):
             pq.write_table(table, file, compression="zstd")
+            pq.write_table(parts.curves, beside, compression="zstd")
     except OSError as error:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
 

@@ -288,7 +288,9 @@ def latex(grid: Grid) -> str:
     ]
     for names, cells in zip(grid.names, grid.cells, strict=True):
         shown = [_latex_cell(c) for c in cells]
-        lines.append(" & ".join([*map(_latex_text, names), *shown]) + r" \\")
+        line = " & ".join([*map(_latex_text, names), *shown])
+        # After a line's end LaTeX takes [ and * for an argument.
+        lines.append(("{}" if line.startswith(("[", "*")) else "") + line + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, *(rf"\par {_latex_text(n)}" for n in grid.notes), ""])
 

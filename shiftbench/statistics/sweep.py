@@ -187,6 +187,10 @@ def _ranks(n: int) -> Integers:
     return found
 
 
+def _evenly(k: int) -> Integers:
+    return (np.arange(1, min(k, EDGES) + 1) * k) // min(k, EDGES) - 1
+
+
 class _Wanted:
     """Those ranks of a class that come up in one block after another."""
 
@@ -218,6 +222,7 @@ class _State:
         size = min(n, BLOCK)
         self.integers = np.arange(size, dtype=np.int64)
         self.floats = np.arange(size, dtype=np.float64)
+        self.even = _evenly(BLOCK)
         self.buffers = np.empty((7, size + 1))
         self.running, self.taken = np.empty((2, size), dtype=np.int64)
 
@@ -240,8 +245,8 @@ class _State:
     def _even(self, k: int) -> Integers:
         """Those of a block's k ends of values that are kept whatever the examples there."""
         if self.wanted is None:
-            return np.arange(k)
-        return (np.arange(1, min(k, EDGES) + 1) * k) // min(k, EDGES) - 1
+            return self.integers[:k]
+        return self.even if k == BLOCK else _evenly(k)
 
     def distinct(self, start: int, positive: Flags) -> None:
         at = np.flatnonzero(positive)
