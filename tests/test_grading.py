@@ -421,6 +421,39 @@ def test_seeds_have_intervals_of_the_level_asked_for_inside_what_is_possible(bir
     assert {"variance of data", "variance of initialisation"} <= set(told.spread.dropna())
 
 
+def test_a_mean_over_seeds_hides_no_seed(birds):
+    frames = [_frame(birds, "aa", seed, 0.8) for seed in (0, 1, 2)]
+    first = frames[0].copy()
+    at = (first.split == "ood_test_c") & (
+        first.index == first[first.split == "ood_test_c"].index[0]
+    )
+    first.loc[at, "probabilities"] = pd.Series([[1.0, 0.0]] * at.sum(), index=first[at].index)
+    truth = _table(birds, "ood_test_c").to_pandas().set_index("example_id").label
+    first.loc[at, "probabilities"] = pd.Series(
+        [[0.0, 1.0] if truth[i] == 0 else [1.0, 0.0] for i in first[at].example_id],
+        index=first[at].index,
+    )
+    results = birds.evaluate(_saved(pd.concat([first, *frames[1:]]), birds), resamples=100)
+    rows = results.table.to_pandas()
+    row = rows[(rows.metric == "log_loss") & (rows.split == "ood_test_c") & (rows.spread == "mean")]
+    row = row[row.subset.isna()].iloc[0]
+    assert row.value == math.inf
+    assert "seed 0" in row.method
+    assert row.n_seeds == 3
+
+
+def test_digests_name_every_split_that_a_number_rests_on(birds, graded):
+    frame, _ = graded
+    results = birds.evaluate(_saved(frame, birds), groups=["place"], resamples=100)
+    splits = birds.manifest.configs["birds"].splits
+    for metric, other in (
+        ("accuracy_train_weighted", "train"),
+        ("accuracy_worst_group_chosen_on_validation", "validation"),
+    ):
+        row = _number(results, metric, "ood_test_c", subset="by place")
+        assert row.digest == f"{splits['ood_test_c'].digest}+{splits[other].digest}"
+
+
 def test_one_model_of_several_that_is_turned_round_is_named(birds):
     turned = _frame(birds, "turned", 0)
     frames = [_frame(birds, "a", 0), _frame(birds, "b", 0), turned.assign(score=-turned.score)]
