@@ -77,11 +77,14 @@ class Settings:
             ("tpr", float), ("max_fpr", float), ("patches", int),
         ):  # fmt: skip
             object.__setattr__(self, name, _several(name, getattr(self, name), kind))
-        for name, values, most in (
-            ("level", (self.level,), 1), ("tpr", self.tpr, 1.0000001), ("max_fpr", self.max_fpr, 1)
-        ):  # fmt: skip
+        for name, values in (
+            ("level", (self.level,)),
+            ("tpr", self.tpr),
+            ("max_fpr", self.max_fpr),
+        ):
             for value in values:
-                if isinstance(value, str) or not 0 < value < most:
+                whole = name != "level" and value == 1
+                if isinstance(value, str) or not (0 < value < 1 or whole):
                     raise ConfigurationError(
                         f"{name} is {value!r}; it is a fraction between 0 and 1, such as 0.95"
                     )

@@ -88,7 +88,7 @@ def critical(level: float, df: float = math.inf) -> float:
     >>> round(critical(0.95), 3), round(critical(0.95, df=9), 3)
     (1.96, 2.262)
     """
-    if not 0 < level < 1:
+    if isinstance(level, str) or not 0 < level < 1:
         raise ConfigurationError(
             f"level is {level!r}, but the level of an interval lies between 0 and 1, such as 0.95"
         )

@@ -155,8 +155,8 @@ def test_an_attribute_with_one_class_has_no_auroc() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: openood_v1_5([0.0, math.nan], [1.0]), "1 of 2 ID scores are NaN"),
-        (lambda: pytorch_ood([0.0], []), "OOD scores has shape"),
+        (lambda: openood_v1_5([0.0, math.nan], [1.0]), "ID scores: 1 of 2 scores are NaN"),
+        (lambda: pytorch_ood([0.0], []), "OOD scores"),
         (lambda: wilds([0], [0, 1], ["a"]), "one label an example"),
         (lambda: wilds([0], [0], ["a"], "waterbird"), "waterbirds"),  # type: ignore[arg-type]
         (lambda: wilds([0], [0], ["a"], "waterbirds"), "train_counts"),
