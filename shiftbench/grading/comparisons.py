@@ -28,6 +28,8 @@ Runs = Mapping[str | None, list[Key]]
 MOST_PAIRED = 30
 """Models whose differences are given all with all; with more, ranks alone, up to MOST_RANKED."""
 MOST_RANKED = 100
+MOST_CELLS = 30_000_000
+"""Examples × models that are compared at once, which bounds the memory."""
 
 
 @dataclass
@@ -78,6 +80,12 @@ def compare_runs(
             if len(last) > MOST_RANKED:
                 continue
         truth = split_truth(bench, config, split)
+        if len(truth) * len(last) > MOST_CELLS:
+            notes.append(
+                f"{config}/{split}: {len(last)} models on {len(truth)} examples are too many to "
+                "compare at once; evaluate fewer models together for that"
+            )
+            continue
         _compare_answers(last, answers, truth, settings, out)
         if truth.role in ("ood_test", "ood_validation"):
             _compare_scores(bench, predictions, last, truth, settings, out)
