@@ -373,6 +373,47 @@ def test_scores_that_look_like_confidences_warn_and_name_the_option(birds, grade
     assert turned.table["value"].equals(results.table["value"])
 
 
+def test_on_metashift_scenes_from_the_build_to_the_results(tmp_path):
+    pets = sb.builders.DomainGeneralization(
+        name="pets",
+        train={"cat(home)": ["sofa", "bed"], "dog(home)": ["bed", "cabinet"]},
+        test={"outside": {"cat(outside)": ["grass", "car"], "dog(outside)": ["grass", "horse"]}},
+    )
+    bench = sb.build(
+        sb.builders.MetaShift(
+            sb.sources.Scenes(n_scenes=600), classes=["cat", "dog"], min_size=10, tasks=[pets]
+        ),
+        tmp_path / "pets", seed=0,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    lines = []
+    for split, entry in bench.manifest.configs["pets"].splits.items():
+        table = pa.concat_tables(
+            [pq.read_table(tmp_path / "pets" / f, columns=["example_id"]) for f in entry.files]
+        )
+        lines += [
+            {"split": split, "example_id": i, "prediction": "cat", "score": rng.normal()}
+            for i in table["example_id"].to_pylist()
+            if entry.role != "train"
+        ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done = _run(
+        *("evaluate", tmp_path / "pets", tmp_path / "p.jsonl", "--config", "pets"),
+        *("--out", tmp_path / "r.parquet", "--groups", "location"),
+    )
+    assert done.returncode == 0, done.stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing here is of another benchmark
+        results = read_results(tmp_path / "r.parquet")
+    metrics = set(results.table["metric"].to_pylist())
+    assert {"accuracy", "accuracy_worst_group", "auroc_accepted", "augrc"} <= metrics
+    assert "auroc" not in metrics  # no split of the task is to be flagged, and a note says so
+    assert any("auroc_accepted" in note for note in results.notes)
+    whole = _number(results, "accuracy", "ood_test", subset=None)
+    truth = bench.load("pets", "ood_test")["label"]
+    assert whole.value == pytest.approx(np.mean(np.array(truth) == 0))
+
+
 def test_without_id_test_scores_there_is_a_note_and_no_number(birds, graded):
     frame, _ = graded
     path = _saved(frame[frame.split.str.startswith("ood_test")], birds)

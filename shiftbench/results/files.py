@@ -194,7 +194,7 @@ def _selection(parts: Sequence[Parts]) -> dict[str, Any]:
 
 def conflicts(table: pa.Table) -> list[str]:
     """Where one metric of one split has been taken of different content."""
-    names = ["config", "split", "metric", "compared_to", "digest"]
+    names = ["config", "split", "subset", "metric", "compared_to", "digest"]
     if not len(table):
         return []
     found: dict[tuple[Any, ...], set[str]] = {}
