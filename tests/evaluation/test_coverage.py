@@ -43,7 +43,7 @@ def _check(rows: list) -> None:
     assert told
     bad = []
     for r in told:
-        wanted = module.promised(r)
+        wanted = module.expected(r)
         least = binom.ppf(FLAKE / len(told), r.samples - r.none, wanted)
         if r.held < least:
             bad.append(
