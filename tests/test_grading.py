@@ -346,7 +346,12 @@ def test_many_runs_are_compared_ranked_and_drawn(birds):
         assert std.value == pytest.approx(found.value.std(ddof=1))
     assert (rows.spread == "variance of data").any() or any("data" in n for n in results.notes)
     robust = rows[rows.metric == "effective_robustness"]
-    assert len(robust) == 9 * 6
+    assert len(robust[robust.spread.isna()]) == 9 * 6
+    assert (robust.spread == "mean").sum() == 3 * 6
+    snow = rows[rows.split == "ood_test_snow"]
+    assert not snow.metric.isin(["auroc_rank", "auroc_difference"]).any()  # ½ is best there
+    key = ["model", "seed", "epoch", "config", "split", "subset", "metric", "spread", "compared_to"]
+    assert not rows.duplicated(key).any()
     curves = results.curves.to_pandas()
     line = curves[(curves.curve == "accuracy_on_the_line") & (curves.series == "ood_test_a")]
     line = line[line.x.notna()]
@@ -458,8 +463,31 @@ def test_seeds_have_intervals_of_the_level_asked_for_inside_what_is_possible(bir
     told = birds.evaluate(path, resamples=100, selection={"seeds": crossed}).table.to_pandas()
     means = told[told.spread == "mean"]
     assert means.low.isna().all()
-    assert means.method.str.contains("crossed").all()
+    assert means.method.str.contains("share a seed").all()
     assert {"variance of data", "variance of initialisation"} <= set(told.spread.dropna())
+
+
+def test_runs_that_share_a_stated_seed_have_no_interval_over_seeds(birds):
+    frames = [_frame(birds, "aa", seed, 0.8) for seed in (0, 1, 2, 3)]
+    path = _saved(pd.concat(frames), birds)
+    for seeds, told in (
+        ({str(s): {"data": s % 2} for s in range(4)}, False),
+        ({str(s): {"data": s, "initialisation": s} for s in range(4)}, True),
+    ):
+        rows = birds.evaluate(path, resamples=100, selection={"seeds": seeds}).table.to_pandas()
+        means = rows[(rows.spread == "mean") & (rows.metric == "auroc")]
+        assert means.low.notna().all() == told
+        assert means.low.isna().all() == (not told)
+
+
+def test_seeds_that_rest_on_different_splits_are_not_averaged(birds):
+    short = _frame(birds, "aa", 1)
+    short = short[short.split != "ood_test_b"]
+    frames = [_frame(birds, "aa", 0), short]
+    rows = birds.evaluate(_saved(pd.concat(frames), birds), resamples=100).table.to_pandas()
+    mean = rows[(rows.spread == "mean") & (rows.metric == "auroc")]
+    assert "ood_test_a" in set(mean.split)
+    assert "near" not in set(mean.split)
 
 
 def test_a_mean_over_seeds_hides_no_seed(birds):

@@ -54,6 +54,11 @@ class Groups:
     offsets: Integers | None
     n: int
 
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            twice = next(n for i, n in enumerate(self.names) if n in self.names[:i])
+            raise ConfigurationError(f"two groups have the same name, {twice!r}; give each its own")
+
     @classmethod
     def of_matrix(cls, members: Any, names: Sequence[str]) -> Groups:
         """From a boolean (n, g) membership matrix and the names of its columns."""
@@ -117,8 +122,6 @@ class Groups:
                 f"codes of groups lie between {member.min()} and {member.max()}, but there are "
                 f"{len(names)} names; they count from 0"
             )
-        if len(set(names)) != len(names):
-            raise ConfigurationError("two groups have the same name; give each its own")
         found = cls(tuple(names), member.astype(np.int32, copy=False), start, len(start) - 1)
         found._refuse_repeats()
         if len(member) == found.n and (np.diff(start) == 1).all():

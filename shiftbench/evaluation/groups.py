@@ -143,6 +143,7 @@ def _quoted(value: str) -> str:
 
 def _column(values: pa.Array, name: str, *, alone: bool) -> tuple[Integers, tuple[str, ...]]:
     if pa.types.is_floating(values.type):
+        values = pc.add(values, 0.0)  # −0.0 is 0.0
         distinct = pc.unique(values.drop_null())
         whole = pc.all(pc.equal(pc.floor(distinct), distinct), min_count=0).as_py()
         if not whole and len(distinct) > MOST_NUMBERS:
@@ -169,6 +170,6 @@ def _binned(
         ) from None
     x = numbers.to_numpy(zero_copy_only=False)
     codes = np.where(np.isnan(x), len(bounds) + 1, np.searchsorted(bounds, x, "right"))
-    said = [f"{edge:g}" for edge in bounds]
+    said = [repr(float(edge)).removesuffix(".0") for edge in bounds]
     between = [f"{a} ≤ {name} < {b}" for a, b in itertools.pairwise(said)]
     return codes, (f"{name} < {said[0]}", *between, f"{name} ≥ {said[-1]}", f"{name}={MISSING}")

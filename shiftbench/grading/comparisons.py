@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,8 @@ def compare_runs(
             )
             continue
         _compare_answers(last, answers, truth, settings, out)
-        if truth.role in ("ood_test", "ood_validation"):
+        # Where ½ is best, no AUROC is better than another.
+        if truth.role in ("ood_test", "ood_validation") and truth.flag != "accept":
             _compare_scores(bench, predictions, last, truth, settings, out)
     return notes
 
@@ -144,9 +145,9 @@ def _compare_answers(
         found = compare_models(table, reference=one, **common)
     else:
         ranking = rank_models(table, **common)
-        _add_ranks(ranking.models, ranking.ranks, models, "accuracy_rank", where, out)
+        _add_ranks(ranking.models, ranking.ranks, models, "accuracy_rank", where, {}, out)
         found = ranking.comparison
-    _add_differences(found, models, "accuracy_difference", where, out)
+    _add_differences(found, models, "accuracy_difference", where, {}, out)
 
 
 def _compare_scores(
@@ -185,10 +186,12 @@ def _compare_scores(
         "split": truth.split,
         "digest": f"{entry.splits[name].digest}+{truth.digest}",
     }
+    n_id, n_ood = (len(part) for part in next(iter(scores.values())))
+    sizes = {"n_id": n_id, "n_ood": n_ood, "positive": "ood"}
     if reference is None:
         ranking = ranking_of(found)
-        _add_ranks(ranking.models, ranking.ranks, models, "auroc_rank", where, out)
-    _add_differences(found, models, "auroc_difference", where, out)
+        _add_ranks(ranking.models, ranking.ranks, models, "auroc_rank", where, sizes, out)
+    _add_differences(found, models, "auroc_difference", where, sizes, out)
 
 
 def _add_ranks(
@@ -197,10 +200,11 @@ def _add_ranks(
     models: list[str | None],
     metric: str,
     where: Mapping[str, Any],
+    sizes: Mapping[str, Any],
     out: ResultRows,
 ) -> None:
     for name, rank in zip(order, ranks, strict=True):
-        out.add(rank, **where, model=models[int(name)], metric=metric)
+        out.add(replace(rank, **sizes), **where, model=models[int(name)], metric=metric)
 
 
 def _add_differences(
@@ -208,6 +212,7 @@ def _add_differences(
     models: list[str | None],
     metric: str,
     where: Mapping[str, Any],
+    sizes: Mapping[str, Any],
     out: ResultRows,
 ) -> None:
     if len(found.first) > MOST_PAIRED * (MOST_PAIRED - 1) // 2:
@@ -224,6 +229,7 @@ def _add_differences(
             n_clusters=r["n_clusters"],
             p_value=r["p_adjusted"],
             parameters=told,
+            **sizes,
         )
         out.add(
             estimate,

@@ -98,8 +98,8 @@ def grade(
                 notes += grade_predictions(run, chosen, out, answers)
                 counted.update(1)
         notes += compare_runs(bench, predictions, answers, chosen, out)
-    notes += spread_over_seeds(out, selection, chosen)
     notes += add_curves(bench, distances, chosen, out)
+    notes += spread_over_seeds(out, selection, chosen)
     doubt = direction_doubt(_aurocs(out.records()), score_is)
     if doubt is not None:
         warnings.warn(doubt, stacklevel=3)
@@ -124,7 +124,7 @@ def _aurocs(records: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     """By run the AUROC of each OOD set that is to be flagged; means over sets are left out."""
     found: dict[str, list[float]] = {}
     for r in records:
-        if r["metric"] == "auroc" and r["spread"] is None and r["split"] not in ("near", "far"):
+        if r["metric"] == "auroc" and r["spread"] is None and '"sets"' not in r["parameters"]:
             run = [f"{n} {r[n]}" for n in ("model", "seed", "epoch") if r[n] is not None]
             found.setdefault(", ".join(run) or "the model", []).append(r["value"])
     return found

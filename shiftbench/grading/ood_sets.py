@@ -68,7 +68,7 @@ def _near_and_far(
             out.add(
                 estimate,
                 **run.where(reference, *inside),
-                split=kind,
+                split=f"{kind} (mean)" if kind in run.entry.splits else kind,
                 metric=metric,
                 parameters={"id": [reference], "sets": inside},
             )

@@ -30,7 +30,17 @@ RANGES = {
 }
 """Where numbers can lie whose name holds the word; all others are shares between 0 and 1."""
 
-ALIKE = ("config", "split", "subset", "metric", "positive", "compared_to", "model", "epoch")
+ALIKE = (
+    "digest",
+    "config",
+    "split",
+    "subset",
+    "metric",
+    "positive",
+    "compared_to",
+    "model",
+    "epoch",
+)
 
 
 def spread_over_seeds(
@@ -39,8 +49,8 @@ def spread_over_seeds(
     """Add, for every number that several seeds have, the mean over seeds and its spread by name.
 
     Where the selection says what a seed stands for, the variance is split by kind of seed, and
-    the mean has an interval only where no more than one kind was changed: with crossed kinds the
-    runs are not independent of each other.
+    the mean has an interval only where no two runs share a seed: such runs are not independent of
+    each other. Only numbers that rest on the same splits are taken together.
     """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in out.records():
@@ -52,7 +62,7 @@ def spread_over_seeds(
         told = [r for r in found if r["value"] is not None]
         if len(found) < 2 or not told:
             continue
-        where = dict(zip(ALIKE, key, strict=True)) | {"digest": told[0]["digest"]}
+        where = dict(zip(ALIKE, key, strict=True))
         positive = where.pop("positive")
         values = np.array([r["value"] for r in told])
         common: dict[str, Any] = {"n": told[0]["n"] or 0, "positive": positive}
@@ -96,9 +106,10 @@ def _mean_over_seeds(
     values: Floats, metric: str, factors: Mapping[str, Any], level: float
 ) -> Estimate:
     mean = float(np.mean(values))
-    if len(factors) > 1:
-        kinds = " and ".join(factors)
-        method = f"cannot tell: seeds of {kinds} are crossed, see the variance components"
+    shared = [name for name, levels in factors.items() if len(set(levels)) < len(levels)]
+    if shared:
+        kinds = " and of ".join(shared)
+        method = f"cannot tell: runs share a seed of {kinds}, see the variance components"
         return Estimate(mean, level=level, method=method)
     sem = float(np.std(values, ddof=1) / math.sqrt(len(values)))
     if np.ptp(values) <= 1e-12 * max(abs(mean), 1.0):  # but for rounding

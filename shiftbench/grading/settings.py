@@ -88,6 +88,10 @@ class Settings:
                     raise ConfigurationError(
                         f"{name} is {value!r}; it is a fraction between 0 and 1, such as 0.95"
                     )
+        if len({f"{100 * t:g}" for t in self.tpr}) < len(self.tpr):
+            raise ConfigurationError(
+                f"tpr is {self.tpr!r}; two of them are so near that their metrics have one name"
+            )
         if self.aggregate not in ("mean", "median", "max", "top_k"):
             raise ConfigurationError(
                 f"aggregate is {self.aggregate!r}; there are: mean, median, max, top_k"
@@ -107,7 +111,7 @@ def _several(name: str, given: Any, kind: type) -> tuple[Any, ...]:
     if isinstance(given, str | float | int):
         given = (given,)
     try:
-        return tuple(kind(v) if kind is not str else v for v in given)
+        return tuple(dict.fromkeys(kind(v) if kind is not str else v for v in given))
     except (TypeError, ValueError):
         raise ConfigurationError(
             f"{name} is {given!r}; it is one {kind.__name__} or several"

@@ -107,12 +107,12 @@ def tables(results: Results, kind: str) -> str:
 
 
 def _one_row_each(rows: Sequence[Record]) -> list[Record]:
-    """The mean over seeds of a model where it has one, else its single runs."""
-    averaged = {r["model"] for r in rows if r["spread"] == "mean"}
+    """The mean over seeds of a number where it has one, else the single runs."""
+    averaged = {_place(r) for r in rows if r["spread"] == "mean"}
     return [
         r
         for r in rows
-        if r["spread"] == ("mean" if r["model"] in averaged else None) and r["value"] is not None
+        if r["spread"] == ("mean" if _place(r) in averaged else None) and r["value"] is not None
     ]
 
 

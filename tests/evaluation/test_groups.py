@@ -96,6 +96,14 @@ def test_a_name_does_not_depend_on_what_else_occurs() -> None:
     assert whole.names[:2] == column_groups({"dose": [1.0, 2.0, 2.5]}).names[:2] == ("1", "2")
 
 
+def test_edges_that_differ_little_keep_their_groups_apart() -> None:
+    days = [20150100.0, 20150101.0, 20150102.0, 20150103.0]
+    groups = column_groups({"day": days}, bins={"day": [20150101, 20150102, 20150103]})
+    assert groups.sizes()[:4].tolist() == [1, 1, 1, 1]
+    assert "20150101 ≤ day < 20150102" in groups.names
+    assert column_groups({"x": [0.0, -0.0]}).names == ("0",)
+
+
 def test_a_value_that_could_be_two_is_in_quotes() -> None:
     groups = column_groups({"p": ["a & b", "a"], "q": ["c", "b & c"]})
     assert groups.names == ('a & "b & c"', '"a & b" & c')
