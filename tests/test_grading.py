@@ -530,6 +530,18 @@ def test_one_model_of_several_that_is_turned_round_is_named(birds):
         birds.evaluate(_saved(pd.concat(frames), birds), resamples=100)
 
 
+def test_confidences_are_doubted_where_no_split_is_to_be_flagged_too(birds):
+    frame = _frame(birds, "m", 0, shift=8.0)
+    keep = frame.split.isin(["validation", "id_test", "ood_test_snow"])
+    noise = frame[keep].assign(score=np.random.default_rng(0).normal(size=keep.sum()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        birds.evaluate(_saved(noise, birds), resamples=100)
+    turned = frame[keep].assign(score=-frame[keep].score)
+    with pytest.warns(UserWarning, match="score_is"):
+        birds.evaluate(_saved(turned, birds), resamples=100)
+
+
 def test_a_column_of_numbers_is_grouped_by_edges(tmp_path):
     rng = np.random.default_rng(3)
     splits = {
