@@ -20,19 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from _measure import peak_mb, temporary_folder
-from predictions import ids
+from predictions import ids, write_manifest
 
 import shiftbench as sb
-from shiftbench.schema import FORMAT, ClassLabel, Value
+from shiftbench.schema import ClassLabel, Value
 from shiftbench.store.location import Location
-from shiftbench.store.manifest import (
-    ConfigEntry,
-    Manifest,
-    SplitEntry,
-    benchmark_digest,
-    config_digest,
-    sealed,
-)
+from shiftbench.store.manifest import SplitEntry
 from shiftbench.store.write import write_table
 
 SEED = 20_241
@@ -66,17 +59,7 @@ def write_benchmark(out: Path) -> None:
         splits[name] = SplitEntry(
             rows=len(made), files=[path], digest=f"{start:064x}", role=name, shift=shift, flag=flag
         )
-    config = ConfigEntry(
-        kind="task", digest=config_digest({n: s.digest for n, s in splits.items()}, {}),
-        splits=splits,
-    )  # fmt: skip
-    manifest = Manifest(
-        format=FORMAT, builder="performance", builder_version="1", recipe={}, seed=0, plan="",
-        sources=[], license="", redistributable=True, identity="bytes", content=[],
-        configs={"c": config}, files={}, counts={}, rejected=0, versions={},
-        digest=benchmark_digest({"c": config}),
-    )  # fmt: skip
-    folder.write("shift.json", sealed(manifest))
+    write_manifest(folder, splits)
 
 
 def write_predictions(path: Path, models: int) -> None:

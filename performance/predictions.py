@@ -56,6 +56,22 @@ def ids(start: int, stop: int) -> pa.Array:
     )
 
 
+def write_manifest(folder: Location, splits: dict[str, SplitEntry]) -> None:
+    """A benchmark of the one config `c`."""
+    config = ConfigEntry(
+        kind="task",
+        digest=config_digest({n: s.digest for n, s in splits.items()}, {}),
+        splits=splits,
+    )
+    manifest = Manifest(
+        format=FORMAT, builder="performance", builder_version="1", recipe={}, seed=0, plan="",
+        sources=[], license="", redistributable=True, identity="bytes", content=[],
+        configs={"c": config}, files={}, counts={}, rejected=0, versions={},
+        digest=benchmark_digest({"c": config}),
+    )  # fmt: skip
+    folder.write("shift.json", sealed(manifest))
+
+
 def write_benchmark(out: Path, n: int) -> None:
     """One config with one split of n examples, half of them of each class."""
     folder = Location(str(out))
@@ -70,16 +86,7 @@ def write_benchmark(out: Path, n: int) -> None:
         write_table(table, features, folder, path)
         files.append(path)
     split = SplitEntry(rows=n, files=files, digest=f"{n:064x}", role="id_test")
-    config = ConfigEntry(
-        kind="task", digest=config_digest({"id_test": split.digest}, {}), splits={"id_test": split}
-    )
-    manifest = Manifest(
-        format=FORMAT, builder="performance", builder_version="1", recipe={}, seed=0, plan="",
-        sources=[], license="", redistributable=True, identity="bytes", content=[],
-        configs={"c": config}, files={}, counts={}, rejected=0, versions={},
-        digest=benchmark_digest({"c": config}),
-    )  # fmt: skip
-    folder.write("shift.json", sealed(manifest))
+    write_manifest(folder, {"id_test": split})
 
 
 def write_predictions(path: Path, models: int, n: int, shuffled: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.statistics import Clusters
+from shiftbench.statistics.clusters import warn_across
 from shiftbench.statistics.estimate import critical
 from shiftbench.statistics.ranks import scores_of
 
@@ -166,11 +166,5 @@ def cluster_pair(clusters: Any, n_id: int, n_ood: int) -> Pair | None:
                 f"the {name} clusters are {len(part)} for {n} {name} examples; give one an example"
             )
     pair = Clusters.pair(*parts)
-    across = int(((pair[0].sizes > 0) & (pair[1].sizes > 0)).sum())
-    if across:
-        warnings.warn(
-            f"{across} clusters have both ID and OOD examples; the intervals allow for it, but "
-            "look whether that was meant (the same patient, photograph or author in both)",
-            stacklevel=4,
-        )
+    warn_across(pair[0].codes, pair[1].codes, stacklevel=5)
     return pair

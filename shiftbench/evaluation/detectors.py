@@ -12,7 +12,7 @@ from shiftbench.errors import ConfigurationError
 from shiftbench.evaluation._scores import cluster_pair, one_class, oriented
 from shiftbench.evaluation.comparison import ModelComparison, holm, pairs_of
 from shiftbench.statistics import Clusters
-from shiftbench.statistics.delong import p_value, two_sample_spread
+from shiftbench.statistics.delong import p_value, placements, two_sample_spread
 from shiftbench.statistics.estimate import critical
 from shiftbench.statistics.ranks import scores_of
 
@@ -93,7 +93,7 @@ def compare_detectors(
                 f"{names[0]!r} {n_id} and {n_ood}; all have to score the same examples"
             )
         n_id, n_ood = len(id_), len(ood)
-        below, above = _placements(id_, ood)
+        above, below = placements(id_, ood)
         values[i] = below.mean()
         moved.append((above, below))
     pair = cluster_pair(clusters, n_id, n_ood)
@@ -113,14 +113,6 @@ def compare_detectors(
         f"{'clustered ' if clustered else ''}paired DeLong, t, Bonferroni",
         n_id + n_ood, _units(pair) if pair is not None else None,
     )  # fmt: skip
-
-
-def _placements(id_scores: NDArray[Any], ood_scores: NDArray[Any]) -> tuple[Floats, Floats]:
-    """For each OOD score the share of ID below it; for each ID score that of OOD above it."""
-    one, other = np.sort(id_scores), np.sort(ood_scores)
-    below = np.searchsorted(one, ood_scores, "left") + np.searchsorted(one, ood_scores, "right")
-    above = np.searchsorted(other, id_scores, "left") + np.searchsorted(other, id_scores, "right")
-    return below / (2 * len(one)), 1 - above / (2 * len(other))
 
 
 def _one(

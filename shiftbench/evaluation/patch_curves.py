@@ -14,7 +14,7 @@ from shiftbench.evaluation._rank_bins import checked
 from shiftbench.evaluation.patches import How, check_how, first_of, per_cluster, units_of
 from shiftbench.statistics import Clusters, Estimate, stream
 from shiftbench.statistics.clusters import warn_across
-from shiftbench.statistics.delong import auroc_limits, two_sample_spread
+from shiftbench.statistics.delong import auroc_limits, placements, two_sample_spread
 
 __all__ = ["PatchCurve", "ood_by_patches"]
 
@@ -231,7 +231,7 @@ def _point(
             s.drawn(s.order(draw), count, how, k, keep)
             for s, keep in zip(sides, inside, strict=True)
         )
-        of_id, of_ood = _placements(a, b)
+        of_id, of_ood = placements(a, b)
         values.append(float(of_ood.mean()))
         placed[0] += of_id
         placed[1] += of_ood
@@ -248,11 +248,3 @@ def _point(
     return Estimate(
         value, low, high, method=method, se=spread.se, n_clusters=spread.n_clusters, **base
     )
-
-
-def _placements(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """For each ID score the share of OOD above it, for each OOD score that of ID below it."""
-    low, high = np.sort(a), np.sort(b)
-    below = np.searchsorted(low, b, "left") + np.searchsorted(low, b, "right")
-    above = np.searchsorted(high, a, "left") + np.searchsorted(high, a, "right")
-    return 1 - above / (2 * len(b)), below / (2 * len(a))

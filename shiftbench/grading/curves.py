@@ -17,7 +17,7 @@ from shiftbench.statistics.estimate import critical
 from .classifiers import MAJORITY, MINORITY
 from .settings import Settings
 
-__all__ = ["add_curves"]
+__all__ = ["add_curves", "is_finite", "named_distance"]
 
 Record = Mapping[str, Any]
 
@@ -66,7 +66,7 @@ def _against_distance(
     out: ResultRows,
 ) -> list[str]:
     """One curve a run and a distance, over all configs: points are subsets, or splits."""
-    between = [d for rows in distances.values() for d in rows if _finite(d["value"])]
+    between = [d for rows in distances.values() for d in rows if is_finite(d["value"])]
     wanted = [d for d in between if d["kind"] != "membership"]
     notes = []
     if between and not wanted:
@@ -376,7 +376,14 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _finite(value: float | None) -> bool:
+def is_finite(value: float | None) -> bool:
+    """Whether there is a number, and no infinite one.
+
+    Examples
+    --------
+    >>> is_finite(None), is_finite(0.0)
+    (False, True)
+    """
     return value is not None and math.isfinite(value)
 
 

@@ -57,10 +57,12 @@ def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
         )
     for name in sets:
         flag = run.entry.splits[name].flag or "reject"
+        found = _report(run, [reference], name, settings)
         if flag in ("reject", "both"):
-            _against(run, [reference], name, settings, out)
+            _against(run, [reference], name, found, out)
+            _draw_roc_and_pr(run, reference, name, out)
         if flag in ("accept", "both"):
-            _accepted(run, reference, name, settings, out)
+            _against(run, [reference], name, {f"auroc{ACCEPTED}": found["auroc"]}, out)
     accepted = [
         s
         for s in sets
@@ -68,7 +70,9 @@ def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
     ]
     for name in sets:
         if run.entry.splits[name].flag == "reject" and accepted:
-            _against(run, [reference, *accepted], name, settings, out, prefix=FULL)
+            one = [reference, *accepted]
+            full = {FULL + m: e for m, e in _report(run, one, name, settings).items()}
+            _against(run, one, name, full, out)
     return notes + _fixed_threshold(run, [reference, *sets], settings, out)
 
 
@@ -101,23 +105,17 @@ def _against(
     run: Run,
     one: Sequence[str],
     other: str,
-    settings: Settings,
+    found: Mapping[str, Estimate],
     out: ResultRows,
-    prefix: str = "",
 ) -> None:
     where = run.where(*one, other)
-    if not prefix:
-        _draw_roc_and_pr(run, one, other, where, out)
-    for metric, estimate in _report(run, one, other, settings).items():
-        out.add(
-            estimate, **where, split=other, metric=prefix + metric, parameters={"id": list(one)}
-        )
+    for metric, estimate in found.items():
+        out.add(estimate, **where, split=other, metric=metric, parameters={"id": list(one)})
 
 
-def _draw_roc_and_pr(
-    run: Run, one: Sequence[str], other: str, where: Mapping[str, Any], out: ResultRows
-) -> None:
-    scores = _pooled(run, one), _pooled(run, [other])
+def _draw_roc_and_pr(run: Run, one: str, other: str, out: ResultRows) -> None:
+    where = run.where(one, other)
+    scores = _pooled(run, [one]), _pooled(run, [other])
     roc = roc_points(*scores, max_points=POINTS)
     drawn: dict[str, tuple[Floats, Floats, str, str, RocPoints | PrPoints]] = {
         "roc": (roc.fpr, roc.tpr, "fpr", "tpr", roc)
@@ -143,17 +141,6 @@ def _draw_roc_and_pr(
                 "error": found.error,
             },
         )
-
-
-def _accepted(run: Run, one: str, other: str, settings: Settings, out: ResultRows) -> None:
-    found = _report(run, [one], other, settings)["auroc"]
-    out.add(
-        found,
-        **run.where(one, other),
-        split=other,
-        metric=f"auroc{ACCEPTED}",
-        parameters={"id": [one]},
-    )
 
 
 def _fixed_threshold(

@@ -174,6 +174,6 @@ def read_selection(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise SourceError(
             f"{path} holds a {type(found).__name__}; it should be a mapping such as "
-            '{"rule": "best accuracy on validation", "trained_on": "train"}'
+            '{"rule": "best accuracy on validation", "training_saw": "train"}'
         )
     return found

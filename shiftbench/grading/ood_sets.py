@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from shiftbench.results import ResultRows
 from shiftbench.statistics import Estimate
 from shiftbench.statistics.estimate import critical
 
-from .curves import named_distance
+from .curves import is_finite, named_distance
 from .run import Run
 from .settings import Settings
 
@@ -121,11 +120,11 @@ def _against_distance(
         source = run.entry.splits.get(d["source"])
         if not scored or source is None or source.role not in ("train", "id_test"):
             continue
-        if run.entry.splits[d["target"]].role != "ood_test" or not _is_finite(d["value"]):
+        if run.entry.splits[d["target"]].role != "ood_test" or not is_finite(d["value"]):
             continue
         name = f"{named_distance(d)} from {d['source']}"
         names.setdefault(name, {})[d["target"]] = d["value"]
-        if _is_finite(d["low"]) and _is_finite(d["high"]):
+        if is_finite(d["low"]) and is_finite(d["high"]):
             half = (d["high"] - d["low"]) / 2
             errors.setdefault(name, {})[d["target"]] = half / critical(settings.level)
     for name, at in sorted(names.items()):
@@ -177,10 +176,6 @@ def _draw_points(
         x_name=x_name,
         y_name=curve.partition("_against_")[0],
     )
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _against_patches(
