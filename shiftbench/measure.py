@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from shiftbench.distances.balance import balance
+from shiftbench.distances.balance_table import balance
 from shiftbench.plan import ConfigPlan, Plan, SplitPlan
 from shiftbench.schema import BALANCE
 

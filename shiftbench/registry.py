@@ -9,7 +9,7 @@ from typing import Any
 
 from shiftbench.errors import ConfigurationError, near_names
 
-__all__ = ["BUILDERS", "SOURCES", "builders", "load", "lookup"]
+__all__ = ["BUILDERS", "DISTANCES", "SOURCES", "SPACES", "builders", "load", "lookup"]
 
 SOURCES: Mapping[str, str] = {
     "scene_graphs": "shiftbench.sources.scene_graphs:SceneGraphs",
@@ -21,6 +21,32 @@ SOURCES: Mapping[str, str] = {
 
 BUILDERS: Mapping[str, str] = {
     "metashift": "shiftbench.builders.metashift.builder:MetaShift",
+}
+
+SPACES: Mapping[str, str] = {
+    "pixels": "shiftbench.spaces.pixels:Pixels",
+    "spectrum": "shiftbench.spaces.spectrum:Spectrum",
+    "tabular": "shiftbench.spaces.tabular:Tabular",
+    "text": "shiftbench.spaces.text:Text",
+    "column": "shiftbench.spaces.column:Column",
+    "torchvision": "shiftbench.spaces.torchvision:Torchvision",
+}
+
+DISTANCES: Mapping[str, str] = {
+    "mmd": "shiftbench.distances.kernel:MMD",
+    "energy": "shiftbench.distances.kernel:ENERGY",
+    "characteristic": "shiftbench.distances.characteristic:CHARACTERISTIC",
+    "sliced_wasserstein": "shiftbench.distances.transport:SLICED_WASSERSTEIN",
+    "wasserstein": "shiftbench.distances.transport:WASSERSTEIN",
+    "frechet": "shiftbench.distances.gaussian:FRECHET",
+    "moments": "shiftbench.distances.gaussian:MOMENTS",
+    "c2st": "shiftbench.distances.classifier:C2ST",
+    "ks": "shiftbench.distances.marginal:KS",
+    "psi": "shiftbench.distances.marginal:PSI",
+    "label_tv": "shiftbench.distances.marginal:LABEL_TV",
+    "label_js": "shiftbench.distances.marginal:LABEL_JS",
+    "disde": "shiftbench.distances.conditional:DISDE",
+    "gcm": "shiftbench.distances.conditional:GCM",
 }
 
 
