@@ -32,11 +32,16 @@ app = App(
 
 @app.command(name="list")
 def list_(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """List the builders, their presets, and the sources."""
+    """List the builders, their presets, the sources, the feature spaces and the distances."""
     from shiftbench.options import summary
-    from shiftbench.registry import SOURCES, builders, load
+    from shiftbench.registry import DISTANCES, SOURCES, SPACES, builders, load
 
-    found: dict[str, dict[str, Any]] = {"builders": {}, "sources": {}}
+    found: dict[str, dict[str, Any]] = {
+        "builders": {},
+        "sources": {},
+        "spaces": {n: {"summary": summary(load(t))} for n, t in sorted(SPACES.items())},
+        "distances": {n: {"summary": load(t).summary} for n, t in sorted(DISTANCES.items())},
+    }
     for name, target in sorted(builders().items()):
         kind = load(target)
         found["builders"][name] = {
@@ -114,6 +119,7 @@ _RUN = [
     ("n_jobs", int, 1, "Processes that write files; -1 for all cores."),
     ("scheduler", str | None, None, "Run on this Dask scheduler instead, tcp://host:port."),
     ("overwrite", bool, False, "Replace the benchmark at --out once the new one is whole."),
+    ("measure", bool, True, "Measure shift distances; --no-measure leaves them out."),
     (
         "checks",
         Literal["header", "decode", "off"],
@@ -334,6 +340,123 @@ def verify(
     bench.verify(content=content)
     print(f"{where}: {len(bench.manifest.files)} files as they were written")
     print(f"  digest {bench.digest}")
+
+
+@app.command
+def measure(
+    where: str,
+    *,
+    distance: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (
+        "mmd",
+        "label_tv",
+    ),
+    space: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (),
+    config: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (),
+    source: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (),
+    option: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")] = (),
+    shift_columns: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")
+    ] = (),
+    subsets: bool = True,
+    profile: bool = True,
+    max_examples: int = 1000,
+    max_subset_examples: int = 100,
+    max_pairs: int = 500,
+    n_permutations: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    n_jobs: int = 1,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Measure how far splits and subsets are from each other, and store it with the benchmark.
+
+    Lines are added to the table `shift_distances`, and `balance` is made anew; the digest stays.
+
+    Parameters
+    ----------
+    where
+        A benchmark directory.
+    distance
+        Names of distances; `shiftbench list` has them.
+    space
+        Feature spaces: pixels, spectrum, tabular, text, column:NAME, torchvision:MODEL, each with
+        options as in pixels:size=16. By default one that fits the content.
+    config
+        Tasks to measure; by default all.
+    source
+        Splits that the others are measured from; by default each task's training split.
+    option
+        NAME=VALUE of a distance, such as bandwidth=2.5.
+    shift_columns
+        Columns that are the shift itself, such as device: the audit of what else differs leaves
+        them out.
+    subsets
+        Measure the pairs of subsets within a class, too.
+    profile
+        Also the parts of each shift: subpopulation, covariate, concept, label.
+    max_examples
+        Most examples of a split; they are drawn by the seed.
+    max_subset_examples
+        Most examples of a subset.
+    max_pairs
+        Most pairs of subsets; of more, the largest subsets' are measured.
+    n_permutations
+        Of each test.
+    level
+        Of the intervals.
+    seed
+        Of every random choice.
+    n_jobs
+        Processes that compute features; -1 for all cores.
+    as_json
+        Print what was measured as JSON.
+    """
+    from shiftbench.measuring.remeasure import measure_benchmark
+    from shiftbench.measuring.settings import Measurement
+    from shiftbench.report.overview import distance_lines
+
+    settings = Measurement(
+        distances=distance,
+        spaces=space,
+        configs=config,
+        sources=source,
+        subsets=subsets,
+        profile=profile,
+        max_examples=max_examples,
+        max_subset_examples=max_subset_examples,
+        max_pairs=max_pairs,
+        n_permutations=n_permutations,
+        level=level,
+        seed=seed,
+        options=_options(option),
+    )
+    with _warnings_as_lines():
+        found = measure_benchmark(where, settings, shift_columns=shift_columns, n_jobs=n_jobs)
+    rows = found.distances.to_pylist()
+    if as_json:
+        print(json.dumps({"distances": rows, "left_out": found.left_out}, ensure_ascii=False))
+        return
+    print(*distance_lines([r for r in rows if r["config"] is not None]), sep="\n")
+    between = sum(r["config"] is None for r in rows)
+    print(f"{len(rows)} lines in shift_distances, {between} of them between subsets")
+    for entry in found.left_out:
+        named = " ".join(str(entry[k]) for k in ("config", "source", "target") if k in entry)
+        print(printable(f"  left out: {named} {entry['distance']}: {entry['reason']}"))
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise ConfigurationError(
+                f"--option {word!r}: name an option and its value, such as --option bandwidth=2.5"
+            )
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 @app.command

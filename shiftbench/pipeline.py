@@ -19,8 +19,10 @@ from threadpoolctl import threadpool_limits
 from shiftbench import engine
 from shiftbench.benchmark import Benchmark
 from shiftbench.errors import ConfigurationError, ShiftbenchError
-from shiftbench.hashing import table_hash
-from shiftbench.measure import measure_balance
+from shiftbench.measuring.differences import measure_differences
+from shiftbench.measuring.examples import Examples
+from shiftbench.measuring.run import Measured, measure_examples
+from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.progress import bar, shown, step
 from shiftbench.registry import SOURCES
@@ -29,12 +31,10 @@ from shiftbench.schema import (
     FORMAT,
     REJECTED,
     Checks,
-    Feature,
     Metadata,
     Shard,
     Source,
     arrow_schema,
-    feature_of,
 )
 from shiftbench.store.card import make_card
 from shiftbench.store.check import LEVELS, MODES
@@ -49,14 +49,13 @@ from shiftbench.store.manifest import (
     sealed,
 )
 from shiftbench.store.stage import Stage, check_output, open_stage, writing
+from shiftbench.store.tables import file_entry, write_table_config
 from shiftbench.store.write import (
     ShardReport,
     label_names,
     shard_key,
-    size_and_hash,
     split_digest,
     write_shard,
-    write_table,
 )
 from shiftbench.version import __version__
 
@@ -106,6 +105,7 @@ def build(
     max_pixels: int = Checks.max_pixels,
     modes: Sequence[str] = Checks.modes,
     max_rejected: int | None = None,
+    measure: bool | Measurement = True,
     progress: bool | None = None,
 ) -> Benchmark:
     """Build a benchmark directory.
@@ -135,6 +135,10 @@ def build(
     max_rejected : int, optional
         Stop when more examples than this have unusable content. By default 1 % of all, and never
         fewer than 10.
+    measure : bool or Measurement
+        Measure how far the splits and subsets are from each other, in the default way or in this
+        one; False leaves it to `shiftbench measure`. The budget is stated in numbers of examples
+        and pairs, and the card says what it left out.
     progress : bool, optional
         Show progress; by default when stderr is a terminal.
 
@@ -184,8 +188,7 @@ def build(
         if whole is not plan:
             picture = stack.enter_context(draw(whole.tables))
         made = _Made(builder, whole, reports, found)
-        with step("measuring", show=show):
-            manifest = _finish(made, stage, picture)
+        manifest = _finish(made, stage, picture, _settings(measure, seed), run, show)
         stage.seal(manifest)
     return Benchmark(str(out))
 
@@ -264,47 +267,60 @@ def _write(
             yield report
 
 
-def _finish(made: _Made, stage: Stage, picture: Callable[[], bytes | None]) -> bytes:
+def _settings(measure: bool | Measurement, seed: int) -> Measurement | None:
+    if measure is False:
+        return None
+    return Measurement(seed=seed) if measure is True else measure
+
+
+def _finish(
+    made: _Made,
+    stage: Stage,
+    picture: Callable[[], bytes | None],
+    settings: Measurement | None,
+    run: Run,
+    show: bool,
+) -> bytes:
     """Measure, write the tables and the card, and make the manifest."""
     plan, work = made.plan, stage.work
+    configs = {c.name: _config_entry(plan, c, made.reports) for c in plan.configs}
     # The last bits of a matrix inverse change with the number of threads; the tables must not.
-    with threadpool_limits(limits=1):
-        distances, left_out = made.builder.measure(plan)
-        balance = measure_balance(plan)
+    with step("measuring memberships", show=show), threadpool_limits(limits=1):
+        distances, of_membership = made.builder.measure(plan)
+    digest = benchmark_digest(configs)
+    examples = Examples(work, configs, tuple(sorted(plan.metadata.content)), digest)
+    found = Measured(distances.slice(0, 0), {}, [])
+    if settings is not None:
+        found = measure_examples(examples, plan.tables, settings, run, stored={}, show=show)
+    with step("comparing columns", show=show), threadpool_limits(limits=1):
+        balance, verdicts = measure_differences(examples, (), plan.seed)
     rejected = [*plan.metadata.rejected.to_pylist()]
     rejected += [{"input": e, "reason": made.rejected[e]} for e in sorted(made.rejected)]
     tables = {
         **plan.tables,
-        "shift_distances": distances,
+        "shift_distances": pa.concat_tables([distances, found.distances]),
         "balance": balance,
         "rejected": pa.Table.from_pylist(rejected, schema=REJECTED),
     }
     files = {r.path: FileEntry(r.size, r.rows, r.sha256) for r in made.reports.values()}
-    configs = {c.name: _config_entry(plan, c, made.reports) for c in plan.configs}
     for name, table in tables.items():
-        path = f"data/{name}/train-00000-of-00001.parquet"
-        features: dict[str, Feature] = {f.name: feature_of(f.type) for f in table.schema}
-        write_table(table, features, work, path)
-        files[path] = FileEntry(*_entry(work, path, len(table)))
-        digest = table_hash(table)
-        split = SplitEntry(len(table), [path], digest)
         kind = "table" if name in plan.tables else "measured"
-        configs[name] = ConfigEntry(kind, digest, {"train": split})
-    manifest = _manifest(made, configs, files, len(rejected))
+        configs[name], written = write_table_config(name, table, kind, work)
+        files |= written
+    measured = {
+        "membership": dict(of_membership),
+        "spaces": dict(found.spaces),
+        "confounding": verdicts,
+        "left_out": found.left_out,
+    }
+    manifest = _manifest(made, configs, files, len(rejected), measured)
     drawn = picture()
-    card = make_card(
-        manifest, tables, made.builder.card(), left_out, "metagraph.svg" if drawn else None
-    )
+    card = make_card(manifest, tables, made.builder.card(), "metagraph.svg" if drawn else None)
     for name, content in (("README.md", card), ("metagraph.svg", drawn)):
         if content is not None:
             work.write(name, content)
-            files[name] = FileEntry(*_entry(work, name, 0))
+            files[name] = file_entry(work, name)
     return sealed(msgspec.structs.replace(manifest, files=dict(sorted(files.items()))))
-
-
-def _entry(work: Location, path: str, rows: int) -> tuple[int, int, str]:
-    size, sha256 = size_and_hash(work, path)
-    return size, rows, sha256
 
 
 def _config_entry(
@@ -342,6 +358,7 @@ def _manifest(
     configs: dict[str, ConfigEntry],
     files: dict[str, FileEntry],
     rejected: int,
+    measured: dict[str, Any],
 ) -> Manifest:
     plan, metadata = made.plan, made.plan.metadata
     source = source_recipe(made.builder.source)
@@ -377,6 +394,7 @@ def _manifest(
             **{p: installed.version(p) for p in ("numpy", "pillow", "pyarrow")},
         },
         digest=benchmark_digest(configs),
+        measured=measured,
     )
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "Source",
     "Value",
     "arrow_schema",
+    "declared_features",
     "feature_of",
     "slug",
     "unique_slugs",
@@ -264,6 +265,19 @@ def arrow_schema(features: Mapping[str, Feature]) -> pa.Schema:
         [pa.field(name, _arrow_type(f)) for name, f in features.items()],
         metadata={"huggingface": json.dumps(info, ensure_ascii=False)},
     )
+
+
+def declared_features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """The features that `datasets` finds in a schema's metadata, by column.
+
+    Examples
+    --------
+    >>> declared_features(arrow_schema({"label": ClassLabel(("cat", "dog"))}))
+    {'label': {'names': ['cat', 'dog'], '_type': 'ClassLabel'}}
+    """
+    said = (schema.metadata or {}).get(b"huggingface")
+    found = json.loads(said).get("info", {}).get("features", {}) if said else {}
+    return {name: f for name, f in found.items() if isinstance(f, dict)}
 
 
 def slug(name: str) -> str:

@@ -21,6 +21,7 @@ os.environ.update(
     HF_HOME=str(_CACHE),
     HF_HUB_CACHE=str(_CACHE / "hub"),
     HF_DATASETS_CACHE=str(_CACHE / "datasets"),
+    SHIFTBENCH_CACHE=str(_CACHE / "shiftbench"),
 )
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(name, None)

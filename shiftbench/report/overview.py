@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from shiftbench.benchmark import Benchmark
 from shiftbench.errors import printable
 
-__all__ = ["overview", "overview_text"]
+__all__ = ["distance_lines", "overview", "overview_text"]
 
 MOST = 12
 
@@ -57,8 +57,10 @@ def overview(bench: Benchmark) -> dict[str, Any]:
     distances = bench.table("shift_distances")
     of_tasks = distances.filter(pc.is_valid(distances["config"]))
     found["distances"] = of_tasks.select(
-        ["config", "source", "target", "kind", "distance", "value", "low", "high"]
-    ).to_pylist()
+        ["config", "source", "target", "kind", "distance", "space", "value", "low", "high",
+         "method", "p_value"]
+    ).to_pylist()  # fmt: skip
+    found["confounding"] = manifest.measured.get("confounding", [])
     found["distances_between_subsets"] = len(distances) - len(of_tasks)
     balance = bench.table("balance")
     differs = pc.is_in(balance["verdict"], pa.array(["differs", "predicts the split"]))
@@ -96,12 +98,15 @@ def overview_text(found: dict[str, Any]) -> str:
             lines.append(f"  {name}: {rows} rows")
     if found["distances"]:
         lines.append("how far (more in shift_distances)")
-        lines += [
-            f"  {d['config']}: {d['source']} → {d['target']}: {d['distance']} "
-            + ("cannot be told" if d["value"] is None else f"{d['value']:.3g}")
-            for d in found["distances"][:MOST]
-        ]
+        lines += distance_lines(found["distances"][:MOST])
         lines += _more(found["distances"])
+    if found["confounding"]:
+        lines.append("can the shift be told from other columns?")
+        lines += [
+            f"  {v['config']}: {v['source']} → {v['target']}: {v['verdict']}. {v['words']}"
+            for v in found["confounding"][:MOST]
+        ]
+        lines += _more(found["confounding"])
     if found["what_else_differs"]:
         lines.append("what else differs (all comparisons in balance)")
     lines += [
@@ -116,6 +121,29 @@ def overview_text(found: dict[str, Any]) -> str:
     if found["rejected"]:
         lines.append(f"rejected: {found['rejected']} inputs, see the config 'rejected'")
     return "\n".join(map(printable, lines))
+
+
+def distance_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines of `shift_distances`, one a line for a person."""
+    return [printable(_distance_line(r)) for r in rows]
+
+
+def _distance_line(d: dict[str, Any]) -> str:
+    space = f" in {d['space']}" if d.get("space") else ""
+    head = f"  {d['config']}: {d['source']} → {d['target']}: {d['distance']}{space} "
+    if d["value"] is None:
+        return head + f"cannot be told ({d['method']})"
+    bounds = (d.get("low"), d.get("high"))
+    if None not in bounds:
+        interval = f" [{bounds[0]:.3g}, {bounds[1]:.3g}]"
+    elif bounds[1] is not None:
+        interval = f" (at most {bounds[1]:.3g})"
+    elif bounds[0] is not None:
+        interval = f" (at least {bounds[0]:.3g})"
+    else:
+        interval = ""
+    p = "" if d.get("p_value") is None else f", p = {d['p_value']:.3g}"
+    return f"{head}{d['value']:.3g}{interval}{p}"
 
 
 def _more(entries: Sequence[Any]) -> list[str]:

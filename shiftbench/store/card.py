@@ -14,7 +14,7 @@ import yaml
 
 from shiftbench.store.manifest import ConfigEntry, Manifest
 
-__all__ = ["cell", "make_card", "recipe_toml"]
+__all__ = ["cell", "make_card", "recipe_toml", "remade_card"]
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 MAX_ROWS = 40
@@ -49,7 +49,6 @@ def make_card(
     manifest: Manifest,
     tables: Mapping[str, pa.Table],
     about: str,
-    measured: Mapping[str, Any],
     picture: str | None = None,
 ) -> bytes:
     """The card: YAML front matter and the text.
@@ -62,8 +61,6 @@ def make_card(
         The table configs by name.
     about : str
         Markdown that the builder says of its family.
-    measured : mapping
-        What the measuring left out, and why.
     picture : str, optional
         Name of a picture of the meta-graph in the directory.
     """
@@ -74,8 +71,8 @@ def make_card(
         _loading(manifest),
         _splits(manifest),
         _groups(manifest),
-        _distances(tables.get("shift_distances"), measured),
-        _balance(tables.get("balance")),
+        _distances(tables.get("shift_distances"), manifest.measured),
+        _balance(tables.get("balance"), manifest.measured),
         f"## Meta-graph\n\n![The subsets and their overlaps]({picture})\n" if picture else "",
         _left_out(manifest),
         _provenance(manifest),
@@ -205,14 +202,49 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
+def remade_card(card: bytes, manifest: Manifest, tables: Mapping[str, pa.Table]) -> bytes:
+    """A card whose YAML and measured sections say what was measured since; the rest stays.
+
+    Parameters
+    ----------
+    card : bytes
+        As it is.
+    manifest : Manifest
+    tables : mapping
+        `shift_distances` and `balance`.
+    """
+    text = card.decode()
+    _, _, body = text.partition("---\n")[2].partition("---\n")
+    new = {
+        _DISTANCES: _distances(tables["shift_distances"], manifest.measured),
+        _BALANCE: _balance(tables["balance"], manifest.measured),
+    }
+    sections = re.split(r"(?m)^(?=## )", body)
+    at = next(
+        (i for i, s in enumerate(sections) if s.startswith((_DISTANCES, _BALANCE))),
+        next(
+            (i for i, s in enumerate(sections) if s.startswith("## What was left")), len(sections)
+        ),
+    )
+    kept = [s for s in sections[:at] if not s.startswith(tuple(new))]
+    after = [s for s in sections[at:] if not s.startswith(tuple(new))]
+    made = [section.rstrip("\n") + "\n\n" for section in new.values() if section]
+    return f"---\n{_front(manifest)}---\n{''.join([*kept, *made, *after])}".encode()
+
+
+_DISTANCES = "## Shift distances"
+_BALANCE = "## What else differs"
+
+
 def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     if table is None or not len(table):
         return ""
     rows = table.to_pylist()
     of_tasks = [r for r in rows if r["config"] is not None]
-    parts = ["## Shift distances\n"]
+    parts = [f"{_DISTANCES}\n"]
     if of_tasks:
-        head = ("config", "source", "target", "kind", "distance", "value", "low", "high")
+        head = ("config", "source", "target", "kind", "distance", "space", "value", "low", "high",
+                "p_value")  # fmt: skip
         shown = [[r[h] for h in head] for r in of_tasks[:MAX_ROWS]]
         parts.append(_table(head, shown))
         if len(of_tasks) > MAX_ROWS:
@@ -221,32 +253,54 @@ def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     kinds = sorted({r["distance"] for r in rows if r["config"] is None})
     if n:
         parts.append(f"{n} distances between subsets ({', '.join(kinds)}): `shift_distances`.\n")
-    if measured.get("pairs_across_classes"):
-        parts.append(f"Not measured: {measured['pairs_across_classes']} pairs across classes.\n")
-    if measured.get("pairs_beyond_budget"):
+    for name, fitted in sorted(measured.get("spaces", {}).items()):
+        width = fitted.get("bandwidth")
         parts.append(
-            f"Not stored, beyond the budget of {measured['max_pairs']} pairs: "
-            f"{measured['pairs_beyond_budget']} pairs of subsets below "
-            f"{measured['smallest_size']} examples.\n"
+            f"Space {cell(name)}: {fitted['features']} features, fitted on "
+            f"{fitted['n_reference']} reference examples"
+            + (f", kernel bandwidth {width:.4g}" if width else "")
+            + ".\n"
+        )
+    membership: Mapping[str, Any] = measured.get("membership", {})
+    if membership.get("pairs_across_classes"):
+        parts.append(f"Not measured: {membership['pairs_across_classes']} pairs across classes.\n")
+    if membership.get("pairs_beyond_budget"):
+        parts.append(
+            f"Not stored, beyond the budget of {membership['max_pairs']} pairs: "
+            f"{membership['pairs_beyond_budget']} pairs of subsets below "
+            f"{membership['smallest_size']} examples.\n"
+        )
+    for entry in measured.get("left_out", [])[:MAX_ROWS]:
+        where = " → ".join(entry[k] for k in ("source", "target") if k in entry)
+        named = " ".join(filter(None, (entry.get("config"), where)))
+        parts.append(
+            f"Not measured{': ' + cell(named) if named else ''}: {cell(entry['distance'])}, since "
+            f"{cell(entry['reason'])}.\n"
         )
     return "\n".join(parts)
 
 
-def _balance(table: pa.Table | None) -> str:
+def _balance(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     if table is None or not len(table):
         return ""
+    verdicts = "".join(
+        f"- `{v['config']}`, {cell(v['source'])} → {cell(v['target'])}: **{cell(v['verdict'])}**. "
+        f"{cell(v['words'])}\n"
+        for v in measured.get("confounding", [])
+    )
+    verdicts = f"Can the shift be told from other columns?\n\n{verdicts}\n" if verdicts else ""
     rows = [r for r in table.to_pylist() if r["verdict"] in ("differs", "predicts the split")]
     if not rows:
         return (
-            "## What else differs\n\nNo other column was found to differ between the training "
-            "split and another; see `balance` for what each comparison could tell.\n"
+            f"{_BALANCE}\n\n{verdicts}No other column was found to differ between two splits; see "
+            "`balance` for what each comparison could tell.\n"
         )
-    head = ("config", "source", "target", "column", "statistic", "value", "auc", "p_value",
-            "verdict")  # fmt: skip
+    head = ("config", "source", "target", "column", "statistic", "value", "low", "high", "auc",
+            "p_value", "verdict")  # fmt: skip
     shown = [[r[h] for h in head] for r in rows[:MAX_ROWS]]
     more = len(rows) - MAX_ROWS
     return (
-        "## What else differs\n\nColumns by which two splits differ besides the shift that is "
+        f"{_BALANCE}\n\n{verdicts}Columns by which two splits differ besides the shift that is "
         "meant; all comparisons are in `balance`.\n\n"
         + _table(head, shown)
         + (f"\n… and {more} more.\n" if more > 0 else "")

@@ -67,6 +67,10 @@ class Manifest(msgspec.Struct, frozen=True):
         What the content's part of the digest is taken from: "bytes" or "pixels".
     digest : str
         Of the benchmark: the hash of its configs', measured tables left out.
+    measured : dict
+        How `shift_distances` and `balance` were made, which are no part of the digest: `spaces`
+        (what each was fitted to, its bandwidth), `confounding` (verdicts in words),
+        `shift_columns`, and what was left out.
     sha256 : str
         Of the bytes of shift.json as they are with this field empty.
     """
@@ -88,6 +92,7 @@ class Manifest(msgspec.Struct, frozen=True):
     rejected: int
     versions: dict[str, str]
     digest: str
+    measured: dict[str, Any] = {}
     sha256: str = ""
 
 

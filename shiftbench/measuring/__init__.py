@@ -1,0 +1,1 @@
+"""Spaces × distances over the splits and subsets of a benchmark directory."""

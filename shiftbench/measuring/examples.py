@@ -1,0 +1,147 @@
+"""The examples of a benchmark directory, whole or still being built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from shiftbench.errors import ConfigurationError, near_names
+from shiftbench.schema import declared_features
+from shiftbench.statistics import priorities
+from shiftbench.store.location import Location
+from shiftbench.store.manifest import ConfigEntry
+
+__all__ = ["Examples", "Rows"]
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Examples of one split: their plain columns, and where their content lies.
+
+    Attributes
+    ----------
+    table : pa.Table
+        All but the content; class labels as text.
+    paths : tuple of str
+        Files of the split.
+    file, row : (n,) int64 arrays
+        Which of the files, and the row in it.
+    """
+
+    table: pa.Table
+    paths: tuple[str, ...]
+    file: Codes
+    row: Codes
+
+    def take(self, index: Codes) -> Rows:
+        """Some of them, in this order."""
+        return Rows(self.table.take(index), self.paths, self.file[index], self.row[index])
+
+    @property
+    def ids(self) -> list[str]:
+        """Their example ids."""
+        found: list[str] = self.table["example_id"].to_pylist()
+        return found
+
+    def sample(self, most: int, seed: int) -> Rows:
+        """At most so many, drawn by the seed: which they are depends on their ids alone."""
+        if len(self.table) <= most:
+            return self
+        drawn = np.argsort(priorities(seed, "measured sample", self.ids), kind="stable")[:most]
+        return self.take(np.sort(drawn))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A benchmark's examples.
+
+    Attributes
+    ----------
+    folder : Location
+    configs : mapping
+        The configs of kind task and examples.
+    content : tuple of str
+        Names of the content columns, which `split` leaves out.
+    digest : str
+        Of the benchmark.
+    """
+
+    folder: Location
+    configs: Mapping[str, ConfigEntry]
+    content: tuple[str, ...]
+    digest: str
+    _read: dict[tuple[str, str], Rows] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the configs that hold splits to compare."""
+        return [n for n, c in self.configs.items() if c.kind == "task"]
+
+    @cached_property
+    def everything(self) -> str | None:
+        """The config that has every example once, where there is one."""
+        return next((n for n, c in self.configs.items() if c.kind == "examples"), None)
+
+    def entry(self, config: str) -> ConfigEntry:
+        """A task's entry in the manifest.
+
+        Raises
+        ------
+        ConfigurationError
+            No task has the name.
+        """
+        if config not in self.tasks:
+            raise ConfigurationError(
+                f"{self.folder.url!r} has no task {config!r}; {near_names(config, self.tasks)}"
+            )
+        return self.configs[config]
+
+    def schema(self, config: str) -> pa.Schema:
+        """The columns of a config's files, content too."""
+        path = next(p for s in self.configs[config].splits.values() for p in s.files)
+        with self.folder.open(path) as file:
+            return pq.read_schema(file)
+
+    def split(self, config: str, split: str) -> Rows:
+        """The examples of a split, read once."""
+        if (config, split) not in self._read:
+            self._read[config, split] = self._split(config, split)
+        return self._read[config, split]
+
+    def _split(self, config: str, split: str) -> Rows:
+        paths = tuple(self.configs[config].splits[split].files)
+        tables = []
+        for path in paths:
+            with self.folder.open(path) as file:
+                names = [n for n in pq.read_schema(file).names if n not in self.content]
+                file.seek(0)
+                tables.append(pq.read_table(file, columns=names))
+        if not tables:
+            raise ConfigurationError(f"the split {split!r} of {config!r} has no examples")
+        table = _named(pa.concat_tables(tables))
+        sizes = [len(t) for t in tables]
+        return Rows(
+            table,
+            paths,
+            np.repeat(np.arange(len(paths)), sizes),
+            np.concatenate([np.arange(n) for n in sizes]),
+        )
+
+
+def _named(table: pa.Table) -> pa.Table:
+    """The table with class labels as their names."""
+    for name, feature in declared_features(table.schema).items():
+        if name in table.column_names and feature.get("_type") == "ClassLabel":
+            names = pa.array(feature["names"], pa.string())
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, pc.take(names, table[name].combine_chunks()))
+    return table

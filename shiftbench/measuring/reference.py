@@ -1,0 +1,113 @@
+"""One fitted space and one bandwidth a benchmark: what makes its distances comparable."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from shiftbench.distances.kernel import median_bandwidth
+from shiftbench.measuring.examples import Examples, Rows
+from shiftbench.measuring.features import FeatureStore, Run
+from shiftbench.spaces.space import Fitted, Space, parse_space, space_name
+
+__all__ = ["FittedSpace", "default_space", "fitted_space", "reference_rows"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FittedSpace:
+    """A space fitted on a benchmark's reference.
+
+    Attributes
+    ----------
+    name : str
+        As `parse_space` reads it.
+    store : FeatureStore
+    fitted : Fitted
+    n_reference : int
+    bandwidth : float or None
+        Of Gaussian kernels in this space; None where the reference does not vary.
+    """
+
+    name: str
+    store: FeatureStore
+    fitted: Fitted
+    n_reference: int
+    bandwidth: float | None
+
+    def features(self, rows: Rows) -> Floats:
+        """Features of some examples."""
+        return self.fitted.transform(self.store.raw(rows))
+
+    @cached_property
+    def entry(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {
+            "fingerprint": self.fitted.fingerprint,
+            "features": len(self.fitted.names),
+            "n_reference": self.n_reference,
+            "bandwidth": self.bandwidth,
+        }
+
+
+def default_space(examples: Examples) -> str:
+    """The space for a benchmark's content: pixels of images, text, or else its plain columns."""
+    config = examples.tasks[0] if examples.tasks else examples.everything
+    schema = examples.schema(str(config))
+    for name in examples.content:
+        if name in schema.names and pa.types.is_struct(schema.field(name).type):
+            return "pixels"
+    return "text" if examples.content == ("text",) else "tabular"
+
+
+def reference_rows(examples: Examples, most: int, seed: int) -> Rows:
+    """What spaces are fitted on: the training examples of the first task, or else all examples."""
+    for config in examples.tasks:
+        for split, entry in examples.configs[config].splits.items():
+            if entry.role == "train" and entry.rows:
+                return examples.split(config, split).sample(most, seed)
+    config = examples.everything or next(iter(examples.configs))
+    split = next(iter(examples.configs[config].splits))
+    return examples.split(config, split).sample(most, seed)
+
+
+def fitted_space(
+    text: str,
+    examples: Examples,
+    reference: Rows,
+    run: Run,
+    *,
+    seed: int,
+    stored: Mapping[str, Any] | None = None,
+    show: bool = False,
+) -> FittedSpace:
+    """Fit a space on the reference; a bandwidth that was stored with the benchmark is kept."""
+    space: Space = parse_space(text)
+    config = examples.tasks[0] if examples.tasks else examples.everything
+    columns = space.columns(examples.schema(str(config)))
+    store = FeatureStore(examples, space, columns, run, show)
+    raw = store.raw(reference)
+    fitted = space.fit(raw)
+    kept = dict(stored or {})
+    if kept and kept.get("fingerprint") != fitted.fingerprint:
+        warnings.warn(
+            f"the space {text!r} was fitted otherwise when this benchmark was measured before "
+            "(other versions of the libraries, or another number of examples): distances measured "
+            "now do not compare with those; their parameters tell them apart",
+            stacklevel=2,
+        )
+        kept = {}
+    features = fitted.transform(raw)
+    bandwidth = kept.get("bandwidth")
+    if bandwidth is None and len(features) > 1 and np.ptp(features, axis=0).max(initial=0.0) > 0:
+        clusters = reference.table["cluster_id"].to_pylist()
+        bandwidth = median_bandwidth(features, clusters, seed=seed)
+    return FittedSpace(space_name(space), store, fitted, len(features), bandwidth)

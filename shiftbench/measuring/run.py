@@ -1,0 +1,99 @@
+"""All that is measured of a benchmark's examples, up to the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from shiftbench.measuring.examples import Examples
+from shiftbench.measuring.features import Run
+from shiftbench.measuring.reference import default_space, fitted_space, reference_rows
+from shiftbench.measuring.rows import shift_table
+from shiftbench.measuring.settings import Measurement
+from shiftbench.measuring.subsets import subset_distances
+from shiftbench.measuring.tasks import measure_pair, pairs_of
+from shiftbench.progress import bar
+
+__all__ = ["Measured", "measure_examples"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measurement found.
+
+    Attributes
+    ----------
+    distances : pa.Table
+        Schema `SHIFT_DISTANCES`.
+    spaces : mapping
+        What each space was fitted to.
+    left_out : list of dict
+        What was not measured, with the reason.
+    """
+
+    distances: pa.Table
+    spaces: Mapping[str, Any]
+    left_out: list[dict[str, Any]]
+
+
+def measure_examples(
+    examples: Examples,
+    tables: Mapping[str, pa.Table],
+    settings: Measurement,
+    run: Run,
+    *,
+    stored: Mapping[str, Any],
+    show: bool = False,
+) -> Measured:
+    """Distances over the splits of the tasks and the subsets of the classes.
+
+    Parameters
+    ----------
+    examples : Examples
+    tables : mapping
+        `subsets` and `membership`, where the benchmark has them.
+    settings : Measurement
+    run : callable
+        Runs tasks in one or many processes.
+    stored : mapping
+        Spaces that the benchmark was measured in before.
+    show : bool
+        Show progress.
+
+    Raises
+    ------
+    ConfigurationError
+        Settings that do not fit the benchmark.
+    ContentError
+        Content that cannot be read.
+    """
+    names = settings.spaces or (default_space(examples),)
+    pairs = list(pairs_of(examples, settings))
+    reference = reference_rows(examples, settings.max_examples, settings.seed)
+    rows: list[dict[str, Any]] = []
+    parts: list[pa.Table] = []
+    left_out: list[dict[str, Any]] = []
+    spaces: dict[str, Any] = {}
+    for number, text in enumerate(names):
+        known = stored.get(text)
+        space = fitted_space(
+            text, examples, reference, run, seed=settings.seed, stored=known, show=show
+        )
+        spaces[space.name] = space.entry
+        # The last bits of a matrix product change with the number of threads; tables must not.
+        with threadpool_limits(limits=1), bar("distances", len(pairs), "pair", show=show) as done:
+            for pair in pairs:
+                rows += measure_pair(pair, space, settings, whole=number == 0, left_out=left_out)
+                done.update()
+            if settings.subsets and {"subsets", "membership"} <= tables.keys():
+                parts.append(
+                    subset_distances(
+                        examples, tables["subsets"], tables["membership"], space, settings, left_out
+                    )
+                )
+    table = pa.concat_tables([shift_table(rows), *parts])
+    return Measured(table.combine_chunks(), spaces, left_out)
