@@ -81,7 +81,7 @@ def make_files(folder: Path, files: int, *, link_from: int | None = None) -> Met
 
 def build(builder: MetaShift, out: Path, n_jobs: int = 1) -> None:
     """All of our work, from the files to the sealed directory."""
-    sb.build(builder, out, n_jobs=n_jobs)
+    sb.build(builder, out, n_jobs=n_jobs, measure=False)
 
 
 def materialise(plan: Plan, source: Source, out: Path, checks: str, n_jobs: int = 1) -> None:

@@ -232,6 +232,62 @@ class Benchmark:
             selection=selection,
         )
 
+    def measure(
+        self,
+        *distances: str,
+        shift_columns: Sequence[str] = (),
+        n_jobs: int | None = None,
+        **settings: Any,
+    ) -> datasets.Dataset:
+        """Measure how far splits and subsets are from each other, and store it with the benchmark.
+
+        Lines are added to `shift_distances`, and `balance` is made anew. The digest stays.
+
+        Parameters
+        ----------
+        *distances : str
+            Registered names; by default those of a build.
+        shift_columns : sequence of str
+            Columns that are the shift itself, such as the device: the audit leaves them out.
+        n_jobs : int, optional
+            Processes that compute features.
+        **settings
+            The other fields of `shiftbench.measuring.settings.Measurement`: spaces, configs,
+            max_examples ...
+
+        Returns
+        -------
+        datasets.Dataset
+            The lines that this call measured.
+
+        Raises
+        ------
+        ConfigurationError
+            Settings that do not fit the benchmark.
+        StorageError
+            The benchmark is not a local folder.
+        """
+        from shiftbench.measuring.remeasure import measure_benchmark
+        from shiftbench.measuring.settings import Measurement
+
+        known = [f.name for f in fields(Measurement)]
+        for name in settings:
+            if name not in known:
+                raise ConfigurationError(
+                    f"measure has no setting {name!r}; {near_names(name, known)}"
+                )
+        if distances:
+            settings["distances"] = distances
+        for name in ("spaces", "configs", "sources"):
+            if name in settings:
+                given = settings[name]
+                settings[name] = (given,) if isinstance(given, str) else tuple(given)
+        found = measure_benchmark(
+            self.url, Measurement(**settings), shift_columns=shift_columns, n_jobs=n_jobs
+        )
+        self.manifest = read_manifest(self._folder)
+        return _dataset(found.distances)
+
     def verify(self, *, content: bool = True) -> None:
         """Check every file's hash and, with `content`, the digests against the examples.
 

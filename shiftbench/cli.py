@@ -121,6 +121,12 @@ _RUN = [
     ("overwrite", bool, False, "Replace the benchmark at --out once the new one is whole."),
     ("measure", bool, True, "Measure shift distances; --no-measure leaves them out."),
     (
+        "shift_columns",
+        tuple[str, ...],
+        (),
+        "Columns that are the shift itself: the audit of what else differs leaves them out.",
+    ),
+    (
         "checks",
         Literal["header", "decode", "off"],
         "header",

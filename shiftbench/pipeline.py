@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from shiftbench import engine
 from shiftbench.benchmark import Benchmark
-from shiftbench.errors import ConfigurationError, ShiftbenchError
+from shiftbench.errors import ConfigurationError, ShiftbenchError, near_names
 from shiftbench.measuring.differences import measure_differences
 from shiftbench.measuring.examples import Examples
 from shiftbench.measuring.run import Measured, measure_examples
@@ -106,6 +106,7 @@ def build(
     modes: Sequence[str] = Checks.modes,
     max_rejected: int | None = None,
     measure: bool | Measurement = True,
+    shift_columns: Sequence[str] = (),
     progress: bool | None = None,
 ) -> Benchmark:
     """Build a benchmark directory.
@@ -139,6 +140,9 @@ def build(
         Measure how far the splits and subsets are from each other, in the default way or in this
         one; False leaves it to `shiftbench measure`. The budget is stated in numbers of examples
         and pairs, and the card says what it left out.
+    shift_columns : sequence of str
+        Columns that are the shift itself (device, pixel spacing): the audit of what else differs
+        between splits leaves them out.
     progress : bool, optional
         Show progress; by default when stderr is a terminal.
 
@@ -175,6 +179,7 @@ def build(
         metadata = builder.source.scan()
     with step("planning", show=show):
         plan = builder.plan(metadata, seed, frozenset())
+    _check_columns(plan, shift_columns)
     with ExitStack() as stack:
         stage = stack.enter_context(open_stage(target, plan.hash, overwrite=overwrite))
         stack.enter_context(writing(stage.work.url))
@@ -188,7 +193,8 @@ def build(
         if whole is not plan:
             picture = stack.enter_context(draw(whole.tables))
         made = _Made(builder, whole, reports, found)
-        manifest = _finish(made, stage, picture, _settings(measure, seed), run, show)
+        how = _How(_settings(measure, seed), tuple(shift_columns), run, show)
+        manifest = _finish(made, stage, picture, how)
         stage.seal(manifest)
     return Benchmark(str(out))
 
@@ -267,6 +273,26 @@ def _write(
             yield report
 
 
+@dataclass(frozen=True)
+class _How:
+    """How a build is measured; without settings only its columns are compared."""
+
+    settings: Measurement | None
+    shift_columns: tuple[str, ...]
+    run: Run
+    show: bool
+
+
+def _check_columns(plan: Plan, shift_columns: Sequence[str]) -> None:
+    known = sorted(plan.metadata_features())
+    for name in shift_columns:
+        if name not in known:
+            raise ConfigurationError(
+                f"the source has no column {name!r} that could be the shift; "
+                f"{near_names(name, known)}"
+            )
+
+
 def _settings(measure: bool | Measurement, seed: int) -> Measurement | None:
     if measure is False:
         return None
@@ -277,12 +303,10 @@ def _finish(
     made: _Made,
     stage: Stage,
     picture: Callable[[], bytes | None],
-    settings: Measurement | None,
-    run: Run,
-    show: bool,
+    how: _How,
 ) -> bytes:
     """Measure, write the tables and the card, and make the manifest."""
-    plan, work = made.plan, stage.work
+    plan, work, show = made.plan, stage.work, how.show
     configs = {c.name: _config_entry(plan, c, made.reports) for c in plan.configs}
     # The last bits of a matrix inverse change with the number of threads; the tables must not.
     with step("measuring memberships", show=show), threadpool_limits(limits=1):
@@ -290,10 +314,10 @@ def _finish(
     digest = benchmark_digest(configs)
     examples = Examples(work, configs, tuple(sorted(plan.metadata.content)), digest)
     found = Measured(distances.slice(0, 0), {}, [])
-    if settings is not None:
-        found = measure_examples(examples, plan.tables, settings, run, stored={}, show=show)
+    if how.settings is not None:
+        found = measure_examples(examples, plan.tables, how.settings, how.run, stored={}, show=show)
     with step("comparing columns", show=show), threadpool_limits(limits=1):
-        balance, verdicts = measure_differences(examples, (), plan.seed)
+        balance, verdicts = measure_differences(examples, how.shift_columns, plan.seed)
     rejected = [*plan.metadata.rejected.to_pylist()]
     rejected += [{"input": e, "reason": made.rejected[e]} for e in sorted(made.rejected)]
     tables = {
@@ -311,6 +335,7 @@ def _finish(
         "membership": dict(of_membership),
         "spaces": dict(found.spaces),
         "confounding": verdicts,
+        "shift_columns": list(how.shift_columns),
         "left_out": found.left_out,
     }
     manifest = _manifest(made, configs, files, len(rejected), measured)

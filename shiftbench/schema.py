@@ -115,6 +115,9 @@ BALANCE = pa.schema(
         pa.field("column", pa.string(), nullable=False),
         pa.field("statistic", pa.string(), nullable=False),
         pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("method", pa.string(), nullable=False),
         pa.field("auc", pa.float64()),
         pa.field("p_value", pa.float64()),
         pa.field("n_source", pa.int64(), nullable=False),
@@ -126,7 +129,8 @@ BALANCE = pa.schema(
         pa.field("verdict", pa.string(), nullable=False),
     ]
 )
-"""What else differs between two splits; `statistic` names what `value` is."""
+"""What else differs between two splits; `statistic` names what `value` is, `method` how its
+interval was made."""
 
 REJECTED = pa.schema(
     [

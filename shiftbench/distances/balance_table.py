@@ -9,6 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from shiftbench.distances.balance_intervals import (
+    effective_n,
+    mean_difference_interval,
+    v_interval,
+)
 from shiftbench.distances.columns import Variable, auditable, codes_of, variables
 from shiftbench.distances.relabel import (
     FOLDS,
@@ -20,6 +25,7 @@ from shiftbench.distances.relabel import (
 from shiftbench.errors import ConfigurationError
 from shiftbench.schema import BALANCE, PRIVATE_COLUMNS
 from shiftbench.statistics import priorities, stream
+from shiftbench.statistics.estimate import NAN, critical
 
 __all__ = [
     "ALPHA",
@@ -53,15 +59,15 @@ MIN_CLUSTERS = 5
 _WORK = 2_000_000_000
 
 
-def cramers_v(phi2: float, n: int, n_levels: int) -> float:
+def cramers_v(phi2: float, n: float, n_levels: int) -> float:
     """Cramér's V of a 2 × k table, corrected for bias.
 
     Parameters
     ----------
     phi2 : float
         Pearson's χ² / n of the table.
-    n : int
-        Its sum.
+    n : float
+        Its sum; where rows are in clusters, how many independent rows they are worth.
     n_levels : int
         Its k columns that are not empty.
 
@@ -108,18 +114,22 @@ def default_columns(source: pa.Table, target: pa.Table, cluster: str | None) -> 
     ]
 
 
-def _as_v(difference: float) -> float:
+def _as_v(difference: float, share: float) -> float:
     """The V that goes with a standardised mean difference: the correlation with the split."""
-    return difference / float(np.sqrt(difference**2 + 4))
+    return difference / float(np.sqrt(difference**2 + 1 / (share * (1 - share))))
 
 
 def _verdict(
-    numeric: bool, value: float | None, auc: float | None, p: float | None, enough: bool
+    limits: tuple[float, float],
+    value: float | None,
+    auc: float | None,
+    p: float | None,
+    enough: bool,
 ) -> str:
     if value is None or p is None or not enough:
         return "cannot tell"
     size = abs(value)
-    negligible, large = (NEGLIGIBLE, LARGE) if numeric else (_as_v(NEGLIGIBLE), _as_v(LARGE))
+    negligible, large = limits
     if p <= ALPHA and auc is not None and auc >= AUC_PREDICTS:
         return "predicts the split"
     if p <= ALPHA and size >= negligible:
@@ -188,31 +198,50 @@ def _row(
     is_source: NDArray[np.bool_],
     fold: NDArray[np.int64],
     relabelings: bool,
+    level: float,
 ) -> dict[str, Any]:
     there = variable.present
     sides = (there & is_source, there & ~is_source)
     numeric = variable.values is not None
     rare = not numeric and variable.n_levels < 2 and variable.distinct > 1
     value, auc = observed, None
+    low, high, method = NAN, NAN, "cannot tell"
+    limits = (NEGLIGIBLE, LARGE)
     if rare:
         value = p = None
+        method = "cannot tell: all levels are rare"
     if value is not None and numeric:
         assert variable.values is not None
-        auc = _rank_auc(variable.values[there], is_source[there])
+        values = variable.values[there]
+        auc = _rank_auc(values, is_source[there])
+        low, high, method = mean_difference_interval(
+            values, is_source[there], clusters[there], level
+        )
     elif value is not None:
         assert variable.codes is not None
-        codes = variable.codes[there]
-        value = cramers_v(value, len(codes), int((np.bincount(codes) > 0).sum()))
-        auc = crossfit_auc(codes, variable.n_levels, is_source[there], fold[there])
+        _, codes = np.unique(variable.codes[there], return_inverse=True)
+        by = (codes, is_source[there], clusters[there])
+        of_source, all_of = np.bincount(codes[by[1]]), np.bincount(codes)
+        of_source = np.append(of_source, np.zeros(len(all_of) - len(of_source)))
+        counts = (of_source, all_of - of_source)
+        low, high, method = v_interval(*by, counts, value, level)
+        value = cramers_v(value, effective_n(*by, counts), len(all_of))
+        auc = crossfit_auc(variable.codes[there], variable.n_levels, by[1], fold[there])
+        share = float(by[1].mean())
+        limits = (_as_v(NEGLIGIBLE, share), _as_v(LARGE, share))
     n_clusters = [len(np.unique(clusters[side])) for side in sides]
     enough = min(n_clusters) >= MIN_CLUSTERS and relabelings
-    verdict = _verdict(numeric, value, auc, p, enough)
+    verdict = _verdict(limits, value, auc, p, enough)
     if variable.distinct == 1 and all(side.any() for side in sides):
         value, auc, p, verdict = 0.0, 0.5, None, "constant"
+        low, high, method = NAN, NAN, "cannot tell: one value"
     return {
         "column": variable.column,
         "statistic": "standardised_mean_difference" if numeric else "cramers_v",
         "value": value,
+        "low": None if np.isnan(low) else low,
+        "high": None if np.isnan(high) else high,
+        "method": method,
         "auc": auc,
         "p_value": p,
         "missing_source": int((~there & is_source).sum()),
@@ -233,6 +262,7 @@ def balance(
     target_name: str,
     n_permutations: int = 999,
     categorical: Sequence[str] = (),
+    level: float = 0.95,
 ) -> pa.Table:
     """Compare the metadata of two splits, column by column.
 
@@ -260,7 +290,12 @@ def balance(
     with a value in a split, fewer than 2 / `ALPHA` permutations, or a difference of `LARGE` or
     more that chance explains); "predicts the split" (p ≤ `ALPHA`, auc ≥ `AUC_PREDICTS`);
     "differs" (p ≤ `ALPHA`, difference ≥ `NEGLIGIBLE`); else "balanced". For V the limits
-    are those of the correlation d / √(d² + 4) that goes with a mean difference of d.
+    are those of the correlation d / √(d² + 1/(s (1 − s))) that goes with a mean difference of d,
+    s being the source's share of the rows.
+
+    ``low`` and ``high`` are an interval of ``value`` by cluster, null where ``method`` says why
+    there is none. For V it is wide enough at 0 too, where ``low`` is 0, and its correction for
+    bias allows for clusters. Each is for its column alone.
 
     Parameters
     ----------
@@ -279,6 +314,8 @@ def balance(
         How many, at least 99. On large tables fewer are drawn, but at least 199.
     categorical : sequence of str
         Columns of numbers that are names of levels.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -312,6 +349,7 @@ def balance(
         raise ConfigurationError(
             f"n_permutations is {n_permutations}; with fewer than 99 no p-value reaches {ALPHA}"
         )
+    critical(level)
     source, target = _sorted_rows(source, cluster), _sorted_rows(target, cluster)
     chosen = default_columns(source, target, cluster) if columns is None else list(columns)
     clusters, names = _clusters(source, target, cluster)
@@ -335,7 +373,7 @@ def balance(
         "n_clusters_target": len(np.unique(clusters[~is_source])),
     }
     rows = [
-        shared | _row(v, o, p, clusters, is_source, fold, relabelings)
+        shared | _row(v, o, p, clusters, is_source, fold, relabelings, level)
         for v, o, p in zip(found, observed, p_values, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=BALANCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from shiftbench.distances.samples import Samples, two_samples
 from shiftbench.distances.shift import Distance, Shift
 from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.registry import DISTANCES, lookup
-from shiftbench.statistics import critical
+from shiftbench.statistics.estimate import critical
 
 __all__ = ["completed", "distance_named", "measure", "options_of"]
 
@@ -139,11 +140,14 @@ def measure(
 
 
 def completed(found: Shift, distance: Distance, samples: Samples, level: float, seed: int) -> Shift:
-    """What every distance's result has: names, counts, and no p-value where examples are shared."""
+    """What every distance's result has: names and counts; and what none can have is taken off it.
+
+    Shared examples leave no p-value, and one cluster on a side no interval either.
+    """
     parameters = dict(found.parameters)
     if samples.shared:
         parameters["shared_examples"] = samples.shared
-    return replace(
+    found = replace(
         found,
         distance=distance.name,
         kind=distance.kind,
@@ -155,4 +159,14 @@ def completed(found: Shift, distance: Distance, samples: Samples, level: float, 
         n_clusters_source=samples.n_clusters[0],
         n_clusters_target=samples.n_clusters[1],
         parameters=parameters,
+    )
+    if min(samples.n_clusters) >= 2:
+        return found
+    return replace(
+        found,
+        low=math.nan,
+        high=math.nan,
+        se=math.nan,
+        p_value=None,
+        method="none: a side has one cluster, and nothing tells how much clusters differ",
     )

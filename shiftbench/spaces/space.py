@@ -19,7 +19,7 @@ from shiftbench.registry import SPACES, lookup
 
 __all__ = ["Fitted", "Raw", "Space", "embed", "parse_space", "space_name"]
 
-Raw = NDArray[np.float32] | csr_array | pa.Table
+Raw = NDArray[np.float32] | NDArray[np.float64] | csr_array | pa.Table
 """What a space makes of a batch: (n, d) numbers, sparse ones, or the columns as they are."""
 
 

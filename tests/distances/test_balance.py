@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, mannwhitneyu
 
-from shiftbench.distances import balance as module
+from shiftbench.distances import balance_table as module
 from shiftbench.distances.balance_table import VERDICTS, balance, cramers_v, default_columns
 from shiftbench.errors import ConfigurationError
 from shiftbench.schema import BALANCE, ClassLabel, Value, arrow_schema

@@ -1,0 +1,172 @@
+"""Which distance sees which shift, and from how many examples on: the tables of docs/distances.md.
+
+    python performance/known_shifts.py                     200 samples of each, as JSON lines
+    python performance/known_shifts.py --samples 40        a quick look
+    python performance/known_shifts.py --markdown FILE     also the tables of the documentation
+
+A shift is seen where p ≤ 0.05, or, for a distance without a test, where its interval leaves out
+the value of no shift. The share of samples in which it is seen is the power; under `none` it is
+the rate of false alarms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from _shifts import SHIFTS, Sample
+from joblib import Parallel, delayed
+
+from shiftbench.distances import measure
+from shiftbench.distances.measured import distance_named
+from shiftbench.distances.shift import Shift
+from shiftbench.registry import DISTANCES
+from shiftbench.statistics import stream
+
+SIZES = (50, 200, 1000)
+PERMUTATIONS = 199
+STEPS = (0.0, 0.25, 0.5, 1.0)
+"""Of each shift's strength, for whether a distance rises with it."""
+SLOW = {"wasserstein": 200, "frechet": 1000}
+"""The largest sizes that are tried."""
+
+
+def found(name: str, source: Sample, target: Sample, seed: int, n_permutations: int) -> Shift:
+    takes = distance_named(name).takes
+    if takes == "labels":
+        return measure(name, source.labels, target.labels, n_permutations=n_permutations, seed=seed)
+    more = {}
+    if takes == "features and labels":
+        more["labels"] = (source.labels, target.labels)
+    if takes == "features and losses":
+        more["losses"] = (source.losses, target.losses)
+    return measure(
+        name, source.features, target.features, n_permutations=n_permutations, seed=seed, **more
+    )
+
+
+def seen(name: str, shift: Shift) -> bool:
+    if shift.p_value is not None:
+        return shift.p_value <= 0.05
+    same = distance_named(name).same
+    return shift.low > same or shift.high < same
+
+
+def power(name: str, kind: str, n: int, samples: int, seed: int) -> dict[str, object]:
+    draw, strength = SHIFTS[kind]
+    source_of = SHIFTS["none"][0]
+    hits = told = 0
+    for i in range(samples):
+        rng = stream(seed, f"{kind} {n}", str(i))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shift = found(name, source_of(rng, n, 0.0), draw(rng, n, strength), i, PERMUTATIONS)
+        told += not math.isnan(shift.value)
+        hits += seen(name, shift)
+    return {"distance": name, "shift": kind, "n": n, "samples": samples, "told": told,
+            "seen": hits / samples}  # fmt: skip
+
+
+def rises(name: str, kind: str, seed: int) -> dict[str, object]:
+    """The mean value at rising strengths of a shift, from samples of 500."""
+    draw, strength = SHIFTS[kind]
+    source_of = SHIFTS["none"][0]
+    n = 200 if name in SLOW else 500
+    means = []
+    for step in STEPS:
+        values = []
+        for i in range(8):
+            rng = stream(seed, f"rises {kind}", str(i))
+            a, b = source_of(rng, n, 0.0), draw(rng, n, step * strength)
+            values.append(found(name, a, b, i, 0).value)
+        means.append(float(np.nanmean(values)))
+    return {"distance": name, "shift": kind, "strengths": [s * strength for s in STEPS],
+            "mean_values": means}  # fmt: skip
+
+
+def markdown(rows: list[dict[str, object]], rising: list[dict[str, object]]) -> str:
+    names = sorted(DISTANCES)
+    at = {(r["distance"], r["shift"], r["n"]): r for r in rows}
+    lines = ["| shift | " + " | ".join(f"`{n}`" for n in names) + " |",
+             "|---|" + "---|" * len(names)]  # fmt: skip
+    for kind in SHIFTS:
+        cells = []
+        for name in names:
+            shares = [at.get((name, kind, n)) for n in SIZES]
+            cells.append(" · ".join("–" if r is None else f"{100 * r['seen']:.0f}" for r in shares))
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    lines += ["", "| distance | kind | takes | symmetric | no shift | true values | rises with |",
+              "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name in names:
+        d = distance_named(name)
+        low, high = d.bounds
+        bounds = f"{low:g} … {high:g}".replace("-inf", "−∞").replace("inf", "∞")
+        monotone = [
+            str(r["shift"])
+            for r in rising
+            if r["distance"] == name and _monotone(r["mean_values"])  # type: ignore[arg-type]
+        ]
+        lines.append(
+            f"| `{name}` | {d.kind} | {d.takes} | {'yes' if d.symmetric else 'no'} | {d.same:g} | "
+            f"{bounds} | {'; '.join(monotone) or '–'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _monotone(values: list[float]) -> bool:
+    """Each step up, and in all more than the steps could by chance."""
+    return all(b > a for a, b in pairwise(values))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--distances", nargs="+", default=sorted(DISTANCES))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--markdown", type=Path)
+    args = parser.parse_args()
+    tasks = [
+        (name, kind, n)
+        for n in sorted(args.sizes, reverse=True)
+        for name in args.distances
+        for kind in SHIFTS
+        if n <= SLOW.get(name, n)
+    ]
+    run = Parallel(n_jobs=args.n_jobs, return_as="generator_unordered", batch_size=1)
+    rows = []
+    for row in run(
+        delayed(power)(name, kind, n, max(20, args.samples // (4 if n >= 1000 else 1)), args.seed)
+        for name, kind, n in tasks
+    ):
+        rows.append(row)
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+    rising = list(
+        Parallel(n_jobs=args.n_jobs)(
+            delayed(rises)(name, kind, args.seed)
+            for name in args.distances
+            for kind in SHIFTS
+            if kind != "none"
+        )
+    )
+    for row in rising:
+        print(json.dumps(row, ensure_ascii=False))
+    if args.markdown:
+        args.markdown.write_text(markdown(rows, rising), encoding="utf-8")
+        print(f"wrote {args.markdown}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
