@@ -14,7 +14,7 @@ from shiftbench.distances.balance_intervals import (
     mean_difference_interval,
     v_interval,
 )
-from shiftbench.distances.columns import Variable, auditable, codes_of, variables
+from shiftbench.distances.columns import Variable, variables
 from shiftbench.distances.relabel import (
     FOLDS,
     Units,
@@ -22,8 +22,9 @@ from shiftbench.distances.relabel import (
     enough_relabelings,
     permutation_p_values,
 )
+from shiftbench.distances.split_tables import cluster_codes, default_columns, sorted_rows
 from shiftbench.errors import ConfigurationError
-from shiftbench.schema import BALANCE, PRIVATE_COLUMNS
+from shiftbench.schema import BALANCE
 from shiftbench.statistics import priorities, stream
 from shiftbench.statistics.estimate import NAN, critical
 
@@ -37,6 +38,7 @@ __all__ = [
     "balance",
     "cramers_v",
     "default_columns",
+    "v_of_difference",
 ]
 
 VERDICTS = ("balanced", "differs", "predicts the split", "constant", "cannot tell")
@@ -94,27 +96,7 @@ def cramers_v(phi2: float, n: float, n_levels: int) -> float:
     return float(min(1.0, np.sqrt(corrected / least))) if least > 0 else 0.0
 
 
-def default_columns(source: pa.Table, target: pa.Table, cluster: str | None) -> list[str]:
-    """The columns that both splits have and that can be compared, ids and locators left out.
-
-    Examples
-    --------
-    >>> t = pa.table({"example_id": ["a"], "cluster_id": ["a"], "age": [3], "image": [b""]})
-    >>> default_columns(t, t, "cluster_id")
-    ['age']
-    """
-    never = {"example_id", cluster, *PRIVATE_COLUMNS}
-    return [
-        field.name
-        for field in source.schema
-        if field.name in target.column_names
-        and field.name not in never
-        and auditable(field.type)
-        and auditable(target.schema.field(field.name).type)
-    ]
-
-
-def _as_v(difference: float, share: float) -> float:
+def v_of_difference(difference: float, share: float) -> float:
     """The V that goes with a standardised mean difference: the correlation with the split."""
     return difference / float(np.sqrt(difference**2 + 1 / (share * (1 - share))))
 
@@ -163,33 +145,6 @@ def _folds(
     return fold[clusters]
 
 
-def _sorted_rows(table: pa.Table, cluster: str | None) -> pa.Table:
-    """The rows in an order that does not depend on how they came, where ids allow it."""
-    keys = [name for name in (cluster, "example_id") if name and name in table.column_names]
-    return table.sort_by([(name, "ascending") for name in keys]) if keys else table
-
-
-def _clusters(source: pa.Table, target: pa.Table, cluster: str | None) -> tuple[Any, list[str]]:
-    if cluster is None:
-        n = source.num_rows + target.num_rows
-        return np.arange(n, dtype=np.int64), [str(i) for i in range(n)]
-    ids = []
-    for which, table in (("source", source), ("target", target)):
-        if cluster not in table.column_names:
-            raise ConfigurationError(
-                f"the {which} split has no column {cluster!r} to tell which rows belong together; "
-                f"it has: {', '.join(table.column_names)}; name it, or None for independent rows"
-            )
-        column = table.column(cluster)
-        if column.null_count:
-            raise ConfigurationError(
-                f"{column.null_count} rows of the {which} split have no {cluster!r}; every row "
-                "needs a cluster (its own id where it stands alone)"
-            )
-        ids.extend(column.cast(pa.large_string()).chunks)
-    return codes_of(pa.chunked_array(ids, type=pa.large_string()))
-
-
 def _row(
     variable: Variable,
     observed: float | None,
@@ -221,14 +176,16 @@ def _row(
         assert variable.codes is not None
         _, codes = np.unique(variable.codes[there], return_inverse=True)
         by = (codes, is_source[there], clusters[there])
-        of_source, all_of = np.bincount(codes[by[1]]), np.bincount(codes)
-        of_source = np.append(of_source, np.zeros(len(all_of) - len(of_source)))
-        counts = (of_source, all_of - of_source)
+        k = int(codes.max()) + 1
+        counts = (
+            np.bincount(codes[by[1]], minlength=k).astype(np.float64),
+            np.bincount(codes[~by[1]], minlength=k).astype(np.float64),
+        )
         low, high, method = v_interval(*by, counts, value, level)
-        value = cramers_v(value, effective_n(*by, counts), len(all_of))
+        value = cramers_v(value, effective_n(*by, counts), k)
         auc = crossfit_auc(variable.codes[there], variable.n_levels, by[1], fold[there])
         share = float(by[1].mean())
-        limits = (_as_v(NEGLIGIBLE, share), _as_v(LARGE, share))
+        limits = (v_of_difference(NEGLIGIBLE, share), v_of_difference(LARGE, share))
     n_clusters = [len(np.unique(clusters[side])) for side in sides]
     enough = min(n_clusters) >= MIN_CLUSTERS and relabelings
     verdict = _verdict(limits, value, auc, p, enough)
@@ -350,9 +307,9 @@ def balance(
             f"n_permutations is {n_permutations}; with fewer than 99 no p-value reaches {ALPHA}"
         )
     critical(level)
-    source, target = _sorted_rows(source, cluster), _sorted_rows(target, cluster)
+    source, target = sorted_rows(source, cluster), sorted_rows(target, cluster)
     chosen = default_columns(source, target, cluster) if columns is None else list(columns)
-    clusters, names = _clusters(source, target, cluster)
+    clusters, names = cluster_codes(source, target, cluster)
     is_source = np.arange(source.num_rows + target.num_rows) < source.num_rows
     what = f"{config}\x1f{source_name}\x1f{target_name}"
     found = [

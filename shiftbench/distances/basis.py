@@ -43,12 +43,24 @@ class Basis:
     bandwidth: float
 
 
-def folds_of_clusters(samples: Samples, n_folds: int, seed: int) -> Codes:
-    """The fold of each row: clusters are dealt at random, whichever side they are on.
+def folds_of_clusters(
+    samples: Samples, n_folds: int, seed: int, *, stratified: bool = False
+) -> Codes:
+    """The fold of each row: whole clusters are dealt at random.
+
+    Parameters
+    ----------
+    samples : Samples
+    n_folds : int
+    seed : int
+    stratified : bool
+        Each side is dealt out evenly. Otherwise the folds are the same whichever side an example
+        is on, as a permutation test needs.
 
     Returns
     -------
     (n,) int64 array
+        From 0, without gaps.
 
     Examples
     --------
@@ -58,9 +70,12 @@ def folds_of_clusters(samples: Samples, n_folds: int, seed: int) -> Codes:
     (True, [0, 1, 2, 3, 4])
     """
     order = _clusters_by_content(samples, seed)
+    order = stream(seed, "folds of clusters").permutation(order)
+    if stratified:  # clusters of both sides in the middle: each side's are dealt in one run
+        rank = np.array([0, 2, 1])[samples.strata[order]]
+        order = order[np.argsort(rank, kind="stable")]
     fold = np.empty(len(order), dtype=np.int64)
-    dealt = stream(seed, "folds of clusters").permutation(len(order)) % n_folds
-    fold[order] = dealt
+    fold[order] = np.arange(len(order)) % n_folds
     return fold[samples.clusters]
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "auditable",
     "codes_of",
     "combined",
+    "pooled_levels",
     "variables",
 ]
 
@@ -55,6 +56,8 @@ class Variable:
         How many levels `codes` has.
     distinct : int
         Distinct values before any pooling.
+    names : tuple of str
+        Of the levels, where they have any.
     """
 
     column: str
@@ -62,6 +65,7 @@ class Variable:
     codes: Codes | None
     n_levels: int
     distinct: int
+    names: tuple[str, ...] = ()
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -190,8 +194,24 @@ def _clusters_of(codes: Codes, clusters: Codes, n_levels: int) -> Codes:
     return np.bincount(pairs // width, minlength=n_levels)
 
 
-def _levels(name: str, codes: Codes, n_levels: int, clusters: Codes) -> Variable:
-    """A categorical variable whose rare levels are one level."""
+def pooled_levels(name: str, codes: Codes, levels: list[str], clusters: Codes) -> Variable:
+    """A categorical variable whose rare levels are one level.
+
+    Parameters
+    ----------
+    name : str
+    codes : (n,) int64 array
+        Of `levels`, −1 where missing.
+    levels : list of str
+    clusters : (n,) int64 array
+
+    Examples
+    --------
+    >>> codes = np.array([0, 1, 0, 2, 0, 0, 0])
+    >>> pooled_levels("site", codes, ["a", "b", "c"], np.arange(7)).names
+    ('a', 'other levels')
+    """
+    n_levels = len(levels)
     often = np.bincount(codes[codes >= 0], minlength=n_levels)
     common = _clusters_of(codes, clusters, n_levels) >= MIN_LEVEL_CLUSTERS
     distinct = int((often > 0).sum())
@@ -204,7 +224,8 @@ def _levels(name: str, codes: Codes, n_levels: int, clusters: Codes) -> Variable
     number = np.full(n_levels + 1, len(kept), dtype=np.int64)
     number[kept] = np.arange(len(kept))
     number[-1] = -1
-    return Variable(name, None, number[codes], len(kept) + int(rest), distinct)
+    names = (*(levels[k] for k in kept), *(["other levels"] if rest else []))
+    return Variable(name, None, number[codes], len(kept) + int(rest), distinct, names)
 
 
 def _binned(name: str, values: NDArray[np.float64]) -> Variable:
@@ -241,16 +262,20 @@ def _tags(
         has = np.where(there, 0, -1)
         has[where] = 1
         distinct = len(np.unique(has[there]))
-        return Variable(title, None, has, 2, distinct)
+        return Variable(title, None, has, 2, distinct, ("without", "with"))
 
     for k in kept:
-        title = levels[k]
-        if names is not None and title.isdigit() and int(title) < len(names):
-            title = names[int(title)]
+        title = _said([levels[k]], {"names": names or ()})[0]
         yield indicator(f"{name}: {title}", rows[codes == k])
     others = ~np.isin(codes, kept)
     if others.any():
         yield indicator(f"{name}: other tags", rows[others])
+
+
+def _said(levels: list[str], declared: Mapping[str, Any]) -> list[str]:
+    """Levels by their declared names, where numbers of classes have such."""
+    names = declared.get("names") or ()
+    return [names[int(x)] if x.isdigit() and int(x) < len(names) else x for x in levels]
 
 
 def variables(
@@ -289,9 +314,9 @@ def variables(
             yield _binned(name, values)
     else:
         codes, levels = codes_of(column)
-        yield _levels(name, codes, len(levels), clusters)
+        yield pooled_levels(name, codes, _said(levels, declared if labels else {}), clusters)
     missing = np.array(column.is_null().to_numpy(), dtype=np.int64)
     if _is_number(column.type):
         missing = np.isnan(_numbers(column)).astype(np.int64)
     if 0 < missing.sum() < len(missing):
-        yield Variable(f"{name} (missing)", None, missing, 2, 2)
+        yield Variable(f"{name} (missing)", None, missing, 2, 2, ("there", "missing"))

@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftbench.distances.samples import Samples
-from shiftbench.distances.shares import counts_by, counts_without_groups, permuted_counts
+from shiftbench.distances.shares import (
+    counts_by,
+    counts_without_groups,
+    permuted_counts,
+    sparse_counts,
+)
 from shiftbench.distances.shift import NAN, Distance, Shift
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics.jackknife import jackknife
@@ -25,6 +30,8 @@ _SHOWN = 20  # levels listed in the parameters
 _DRAWS = 999
 _FEWEST = 399  # permutations, where fewer are asked for: the lower bound rests on them too
 _GROUPS = 200
+_MOST_LEVELS = 2000
+_EXPECTED = 5.0  # clusters of a level on the smaller side, below which it is rare
 _PSEUDO = 2.0  # clusters of the pooled shares added to each side's spread
 
 
@@ -98,6 +105,8 @@ def label_tv(samples: Samples, *, n_permutations: int, level: float, seed: int) 
     if min(samples.n_clusters) < 2:
         return Shift(plain, method=_ONE, p_value=p_value, parameters=parameters)
     errors = _errors(samples, codes, k, seed, level)
+    if not errors.any():
+        return Shift(plain, method=_CONSTANT, p_value=p_value, parameters=parameters)
     difference = _shares(target) - _shares(source)
     low, high = l1_interval(difference, errors, level)
     low = _reaching_zero(low, plain, null, level)
@@ -121,8 +130,9 @@ def label_js(samples: Samples, *, n_permutations: int, level: float, seed: int) 
     The plug-in estimate is too large by chance: by b on average where nothing shifted, by 0 where
     no level is in both. The value is (estimate − b)/(1 − b), with b the mean over permutations of
     whole clusters, as in the adjusted mutual information: near 0 it may be negative. The interval
-    is made on the scale of the root, from the jackknife's standard error (`root_interval`); its
-    lower bound is 0 where the permutation test does not reject at 1 − level.
+    is made on the scale of the root, from the jackknife's standard error (`root_interval`). For
+    its lower bound rare levels are lumped, which no divergence grows by, but the bias shrinks; it
+    is 0 where the permutation test does not reject at 1 − level.
 
     Parameters
     ----------
@@ -152,34 +162,77 @@ def label_js(samples: Samples, *, n_permutations: int, level: float, seed: int) 
     plain = float(jensen_shannon(source, target))
     p_value, null, parameters = _test(samples, jensen_shannon, n_permutations, seed)
     chance = float(null.mean())
-    value = (plain - chance) / (1 - chance) if chance < 1 else 0.0
+    value = _above(plain, chance)
     parameters |= {"plain": plain, "chance": chance, **_levels(samples, source, target)}
     if min(samples.n_clusters) < 2:
         return Shift(value, method=_ONE, p_value=p_value, parameters=parameters)
-    one, two, strata = counts_without_groups(samples, codes, k, _GROUPS, seed)
-    left = jensen_shannon(one, two)
-    knife = jackknife(plain, left, strata)
-    low, high = root_interval(plain, value, knife.se, knife.df, level)
-    if math.isnan(low):
-        return Shift(
-            value,
-            method="cannot tell: the shares do not vary between clusters",
-            p_value=p_value,
-            parameters=parameters,
-        )
-    low = min(_reaching_zero(low, plain, null, level), max(value, 0.0))
+    _, high, se = _root_bounds(samples, codes, k, chance, 0.0, seed, level)
+    if plain < 1e-12 and null.any():
+        high, se = float(np.quantile(null, level)), NAN
+    if math.isnan(high):
+        return Shift(value, method=_CONSTANT, p_value=p_value, parameters=parameters)
+    lumps, n_lumps = _lumped(samples, source, target)
+    blocks, _ = permuted_counts(samples, lumps, n_lumps, _FEWEST, seed)
+    by_chance = float(np.mean(np.concatenate([jensen_shannon(one, two) for one, two in blocks])))
+    low, _, _ = _root_bounds(samples, lumps, n_lumps, by_chance, _PSEUDO / 2, seed, level)
+    low = _reaching_zero(0.0 if math.isnan(low) else low, plain, null, level)
     return Shift(
         value,
-        low,
+        min(low, max(value, 0.0)),
         min(max(high, value), 1.0),
         method="jackknife of clusters on the root's scale, inverted permutation test at 0",
         p_value=p_value,
-        se=knife.se,
-        parameters=parameters,
+        se=se,
+        parameters=parameters | {"levels_lumped_for_low": k - n_lumps},
     )
 
 
+def _above(plain: float, chance: float) -> float:
+    """The part of what is possible above chance."""
+    return (plain - chance) / (1 - chance) if chance < 1 else 0.0
+
+
+def _root_bounds(
+    samples: Samples,
+    codes: NDArray[np.int64],
+    k: int,
+    chance: float,
+    pseudo: float,
+    seed: int,
+    level: float,
+) -> tuple[float, float, float]:
+    """Bounds and standard error, with clusters of the pooled shares added to both sides."""
+    both = _both(samples, codes, k)
+    pooled = pseudo * sum(_shares(one) for one in both) / 2
+    added = [pooled * one.sum() / n for one, n in zip(both, samples.n_clusters, strict=True)]
+    one, two, strata = counts_without_groups(samples, codes, k, _GROUPS, seed)
+    plain = float(jensen_shannon(both[0] + added[0], both[1] + added[1]))
+    knife = jackknife(plain, jensen_shannon(one + added[0], two + added[1]), strata)
+    low, high = root_interval(plain, _above(plain, chance), knife.se, knife.df, level)
+    return low, high, knife.se
+
+
+def _lumped(samples: Samples, source: Floats, target: Floats) -> tuple[NDArray[np.int64], int]:
+    """Codes in which neighbouring rare levels are one, so that each is expected a few times.
+
+    What is rare depends on both sides alike, so that the choice favours no difference.
+    """
+    expected = (_shares(source) + _shares(target)) / 2 * min(samples.n_clusters)
+    of_level = np.zeros(len(expected), dtype=np.int64)
+    found, held = 0, 0.0
+    for i in np.argsort(expected >= _EXPECTED, kind="stable").tolist():  # the rare ones first
+        of_level[i] = found
+        held += expected[i]
+        if held >= _EXPECTED:
+            found, held = found + 1, 0.0
+    if held:
+        of_level[of_level == found] = max(found - 1, 0)
+    codes, _ = _codes(samples)
+    return of_level[codes], max(found, 1)
+
+
 _ONE = "cannot tell: one cluster on a side"
+_CONSTANT = "cannot tell: the shares do not vary between clusters"
 
 
 def _shares(counts: Floats) -> Floats:
@@ -189,6 +242,11 @@ def _shares(counts: Floats) -> Floats:
 def _codes(samples: Samples) -> tuple[NDArray[np.int64], int]:
     if samples.labels is None:
         raise ConfigurationError("this distance compares labels, and there are none")
+    if len(samples.levels) > _MOST_LEVELS:
+        raise ConfigurationError(
+            f"the labels have {len(samples.levels)} levels, and at most {_MOST_LEVELS} are "
+            "compared; merge classes, or bin numbers first"
+        )
     return samples.labels, len(samples.levels)
 
 
@@ -218,27 +276,34 @@ def _reaching_zero(low: float, plain: float, null: Floats, level: float) -> floa
     return 0.0 if beyond / (1 + len(null)) > 1 - level else low
 
 
-def _errors(
-    samples: Samples, codes: NDArray[np.int64], k: int, seed: int, level: float
-) -> Floats:
+def _errors(samples: Samples, codes: NDArray[np.int64], k: int, seed: int, level: float) -> Floats:
     """(b, k) draws from the law of the error of target shares − source shares."""
     n = len(samples.strata)
-    both = np.zeros((n, k))
-    extra = []
-    df = math.inf
-    sides = (samples.is_source, ~samples.is_source)
-    counts = [counts_by(samples.clusters[rows], codes[rows], n, k) for rows in sides]
-    pooled = sum(_shares(c.sum(axis=0)) for c in counts) / 2
-    for sign, table in zip((-1, 1), counts, strict=True):
-        sizes = table.sum(axis=1)
-        shares = _shares(table.sum(axis=0))
-        own = side(sizes)
-        both += sign * own.weights[:, None] * (table - sizes[:, None] * shares)
+    counts = _both(samples, codes, k)
+    pooled = sum(_shares(c) for c in counts) / 2
+    rows = samples.clusters
+    weights = np.empty(len(rows))
+    expected, extra, df = [], [], math.inf
+    for sign, inside, count in zip(
+        (-1, 1), (samples.is_source, ~samples.is_source), counts, strict=True
+    ):
+        sizes = np.bincount(rows[inside], minlength=n)
+        own, shares = side(sizes), _shares(count)
+        weights[inside] = sign * own.weights[rows[inside]]
+        expected.append((sign * own.weights * sizes, shares))
         scale = np.sqrt(_PSEUDO * pooled) / (own.df + 1)
         extra.append((scale[:, None] * (np.eye(k) - shares))[pooled > 0])
         df = min(df, own.df)
-    scores = np.concatenate([both, *extra])
-    return random_signs(_DRAWS, len(scores), seed, df, level) @ scores
+    table = sparse_counts(rows, codes, weights, n, k).T.tocsr()
+    added = np.concatenate(extra)
+    found = []
+    for signs in random_signs(_DRAWS, n + len(added), seed, df, level):
+        own_signs = signs[:, :n]
+        errors = (table @ own_signs.T).T + signs[:, n:] @ added
+        for mass, shares in expected:
+            errors -= np.outer(own_signs @ mass, shares)
+        found.append(errors)
+    return np.concatenate(found)
 
 
 def _levels(samples: Samples, source: Floats, target: Floats) -> dict[str, Any]:

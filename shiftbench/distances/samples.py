@@ -15,7 +15,7 @@ from shiftbench.distances.relabel import Units
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics import Clusters, stream
 
-__all__ = ["Samples", "features_of", "two_samples"]
+__all__ = ["Samples", "canonical_order", "features_of", "two_samples"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -363,6 +363,19 @@ def _disjoint(ids: tuple[Any, Any] | None, n: tuple[int, int]) -> tuple[NDArray[
             raise ConfigurationError(f"an example id stands twice in the {side}")
     both = np.intersect1d(a, b)
     return ~np.isin(codes, both), len(both)
+
+
+def canonical_order(features: Floats, clusters: Codes) -> Codes:
+    """An order of rows that depends on what they and their clusters hold, not on how they came.
+
+    Examples
+    --------
+    >>> x, units = np.array([[1.0], [2.0], [3.0]]), np.arange(3)
+    >>> a, b = canonical_order(x, units), canonical_order(x[::-1], units)
+    >>> bool((x[a] == x[::-1][b]).all())
+    True
+    """
+    return _order(features, [], clusters, len(features))
 
 
 def _order(features: Floats, extra: list[Floats], clusters: Codes, n_source: int) -> Codes:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from shiftbench.distances.samples import Samples
 
-__all__ = ["counts_by", "counts_without_groups", "permuted_counts"]
+__all__ = ["counts_by", "counts_without_groups", "permuted_counts", "sparse_counts"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -34,6 +35,20 @@ def counts_by(rows: Codes, codes: Codes, n_rows: int, n_codes: int) -> Floats:
     """
     flat = np.bincount(rows * n_codes + codes, minlength=n_rows * n_codes)
     return flat.reshape(n_rows, n_codes).astype(np.float64)
+
+
+def sparse_counts(
+    rows: Codes, codes: Codes, weights: Floats, n_rows: int, n_codes: int
+) -> csr_array:
+    """Sums of weights in each row of a table and each code, where most are 0.
+
+    Examples
+    --------
+    >>> table = sparse_counts(np.array([0, 0]), np.array([1, 1]), np.ones(2), 1, 3)
+    >>> table.toarray().tolist()
+    [[0.0, 2.0, 0.0]]
+    """
+    return csr_array((weights, (rows, codes)), shape=(n_rows, n_codes))
 
 
 def permuted_counts(
@@ -64,10 +79,11 @@ def permuted_counts(
     ([[2.0, 1.0, 1.0, 1.0, 1.0, 0.0]], True)
     """
     units = samples.units
-    table = counts_by(units.of_row, codes, len(units.stratum), n_codes)
-    total = table.sum(axis=0)
+    ones = np.ones(len(codes))
+    table = sparse_counts(units.of_row, codes, ones, len(units.stratum), n_codes).T.tocsr()
+    total = np.bincount(codes, minlength=n_codes).astype(np.float64)
     sides, _, exact = samples.relabelings(n, seed)
-    return ((own, total - own) for own in (block @ table for block in sides)), exact
+    return ((own, total - own) for own in ((table @ block.T).T for block in sides)), exact
 
 
 def counts_without_groups(

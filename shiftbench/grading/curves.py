@@ -74,16 +74,16 @@ def _against_distance(
             "no curve against distance: the benchmark has distances by membership alone, which do "
             "not say how examples look; measure one between distributions"
         )
-    at: dict[tuple[str, str], list[Record]] = {}
+    at: dict[tuple[str, str], dict[str, Record]] = {}
     for d in wanted:
         if _is_from_training(bench, d):
-            at.setdefault((d["config"], d["target"]), []).append(d)
+            # Of a distance measured twice, with other options, the later one is drawn.
+            at.setdefault((d["config"], d["target"]), {})[named_distance(d)] = d
     points: dict[tuple[Any, ...], list[_Point]] = {}
     for row in found:
-        for d in at.get((row["config"], row["subset"] or row["split"]), ()):
+        for name, d in at.get((row["config"], row["subset"] or row["split"]), {}).items():
             if bench.manifest.configs[row["config"]].splits[row["split"]].role != "ood_test":
                 continue
-            name = named_distance(d)
             key = (row["model"], row["seed"], row["epoch"], name)
             points.setdefault(key, []).append(_Point(d["value"], row, row["config"]))
     for (model, seed, epoch, name), series in sorted(points.items(), key=_by_text):

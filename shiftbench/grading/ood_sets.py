@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,7 +127,7 @@ def _against_distance(
         names.setdefault(name, {})[d["target"]] = d["value"]
         if is_finite(d["low"]) and is_finite(d["high"]):
             half = (d["high"] - d["low"]) / 2
-            errors.setdefault(name, {})[d["target"]] = half / critical(settings.level)
+            errors.setdefault(name, {})[d["target"]] = half / critical(_level(d))
     for name, at in sorted(names.items()):
         if len(set(at.values())) < 2:
             continue
@@ -153,6 +154,12 @@ def _against_distance(
                     metric=f"{metric}_{what}_on_distance",
                     parameters={"id": [reference], "sets": list(found.sets)},
                 )
+
+
+def _level(distance: Mapping[str, Any]) -> float:
+    """The level of a distance's interval, which its parameters state."""
+    stated = json.loads(distance["parameters"] or "{}")
+    return float(stated.get("level", 0.95))
 
 
 def _draw_points(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from shiftbench.errors import ConfigurationError, ContentError, near_names
+from shiftbench.errors import ConfigurationError, ContentError
+from shiftbench.spaces._columns import declared, known
 
-__all__ = ["Picture", "area_means", "image_column", "opened", "pictures"]
+__all__ = ["Picture", "area_means", "image_column", "pictures"]
 
 # Raster formats, by Pillow's names; some of its others run programs or have no magic number.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -48,7 +48,7 @@ class Picture:
     def grey(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Part of it as luma in [0, 1]."""
         part = self.pixels[rows, columns].astype(np.float32)
-        return (part if part.ndim == 2 else part @ _LUMA) / np.float32(self.full)
+        return np.asarray((part if part.ndim == 2 else part @ _LUMA) / np.float32(self.full))
 
 
 def image_column(schema: pa.Schema, column: str | None = None) -> str:
@@ -62,11 +62,7 @@ def image_column(schema: pa.Schema, column: str | None = None) -> str:
     """
     found = [name for name in schema.names if _holds_images(schema, name)]
     if column is not None:
-        if column not in schema.names:
-            raise ConfigurationError(
-                f"there is no column {column!r}; {near_names(column, schema.names)}"
-            )
-        kind = schema.field(column).type
+        kind = known(schema, column)
         if column in found or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             return column
         raise ConfigurationError(
@@ -89,21 +85,12 @@ def _holds_images(schema: pa.Schema, name: str) -> bool:
     kind = schema.field(name).type
     if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         return False
-    noted = (schema.metadata or {}).get(b"huggingface")
-    features = json.loads(noted).get("info", {}).get("features", {}) if noted else {}
-    declared = features.get(name, {})
     # An Audio of `datasets` is the same struct.
-    return not isinstance(declared, dict) or declared.get("_type", "Image") == "Image"
+    return bool(declared(schema, name).get("_type", "Image") == "Image")
 
 
-def opened(batch: pa.Table, column: str) -> Iterator[tuple[int, Image.Image]]:
-    """The images of a batch with their row numbers, decoded one after the other.
-
-    Raises
-    ------
-    ContentError
-        An image is absent or cannot be decoded; the message has its row in the batch.
-    """
+def _opened(batch: pa.Table, column: str) -> Iterator[tuple[int, Image.Image]]:
+    """The images of a batch with their row numbers, decoded one after the other."""
     row = 0
     for chunk in batch.column(column).chunks:
         cells = chunk.field("bytes") if pa.types.is_struct(chunk.type) else chunk
@@ -143,9 +130,10 @@ def pictures(batch: pa.Table, column: str) -> Iterator[Picture]:
     Raises
     ------
     ContentError
-        An image cannot be decoded, or its numbers have no known full scale (32 bits).
+        An image is absent, cannot be decoded, or has 32 bits, whose full scale nobody knows; the
+        message has its row in the batch.
     """
-    for row, image in opened(batch, column):
+    for row, image in _opened(batch, column):
         yield Picture(_pixels(image, row))
 
 
@@ -177,7 +165,7 @@ def _overlaps(n: int, size: int) -> NDArray[np.float32]:
     cells = np.arange(n)
     low = np.maximum(edges[:-1, None], cells)
     high = np.minimum(edges[1:, None], cells + 1)
-    return (np.maximum(high - low, 0) * (size / n)).astype(np.float32)
+    return np.asarray(np.maximum(high - low, 0) * (size / n), dtype=np.float32)
 
 
 def area_means(pixels: NDArray[Any], size: int) -> NDArray[np.float32]:
@@ -193,5 +181,4 @@ def area_means(pixels: NDArray[Any], size: int) -> NDArray[np.float32]:
     for start in range(0, h, step):
         part = slice(start, start + step)
         bands += rows[:, part] @ flat[part].astype(np.float32)
-    means: NDArray[np.float32] = np.einsum("iwc,jw->ijc", bands.reshape(size, w, -1), columns)
-    return means
+    return np.asarray(np.einsum("iwc,jw->ijc", bands.reshape(size, w, -1), columns))

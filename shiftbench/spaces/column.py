@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shiftbench.errors import ConfigurationError, near_names
+from shiftbench.errors import ConfigurationError
+from shiftbench.spaces._columns import is_list, known
 from shiftbench.spaces.space import Fitted
 
 __all__ = ["Column"]
@@ -48,11 +49,7 @@ class Column:
         ConfigurationError
             There is no such column, or it holds no numbers.
         """
-        if self.column not in schema.names:
-            raise ConfigurationError(
-                f"there is no column {self.column!r}; {near_names(self.column, schema.names)}"
-            )
-        kind = schema.field(self.column).type
+        kind = known(schema, self.column)
         if not _is_number(_inner(kind)):
             numeric = [field.name for field in schema if _is_number(_inner(field.type))]
             raise ConfigurationError(
@@ -115,9 +112,7 @@ class Column:
 
 
 def _inner(kind: pa.DataType) -> pa.DataType:
-    t = pa.types
-    listed = t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)
-    return kind.value_type if listed else kind
+    return kind.value_type if is_list(kind) else kind
 
 
 def _is_number(kind: pa.DataType) -> bool:

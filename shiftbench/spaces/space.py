@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from shiftbench.registry import SPACES, lookup
 
 __all__ = ["Fitted", "Raw", "Space", "embed", "parse_space", "space_name"]
 
-Raw = NDArray[np.float32] | NDArray[np.float64] | csr_array | pa.Table
+Raw: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | csr_array | pa.Table
 """What a space makes of a batch: (n, d) numbers, sparse ones, or the columns as they are."""
 
 
@@ -141,7 +141,7 @@ def space_name(space: Space) -> str:
     >>> space_name(parse_space("column:embedding"))
     'column:embedding'
     """
-    parts = []
+    parts: list[str] = []
     for f in fields(space):  # type: ignore[arg-type]
         value = getattr(space, f.name)
         required = f.default is MISSING and f.default_factory is MISSING

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from shiftbench.errors import ConfigurationError, ContentError, near_names
+from shiftbench.errors import ConfigurationError, ContentError
+from shiftbench.spaces._columns import known
 from shiftbench.spaces._images import Picture, image_column, pictures
 from shiftbench.spaces._moments import mean_and_variance
 from shiftbench.spaces.space import Fitted
@@ -121,11 +122,7 @@ class Spectrum:
         """The image column, and those of the pitches."""
         pitches = self._pitch_columns
         for name in pitches:
-            if name not in schema.names:
-                raise ConfigurationError(
-                    f"there is no column {name!r} for the pixel spacing; "
-                    f"{near_names(name, schema.names)}"
-                )
+            known(schema, name, " for the pixel spacing")
         return tuple(dict.fromkeys((image_column(schema, self.column), *pitches)))
 
     def raw(self, batch: pa.Table) -> NDArray[np.float32]:
@@ -259,6 +256,7 @@ def _periodogram(tile: NDArray[np.float32]) -> Floats:
     from scipy.fft import rfft2
 
     window = _hann(*tile.shape)
+    tile = tile - tile.mean(dtype=np.float64).astype(np.float32)  # or rounding looks like power
     mean = np.vdot(window, tile) / window.sum()
     side = 64
     while side < max(tile.shape):
@@ -297,8 +295,8 @@ def _grid(side: int, bands: int) -> _Grid:
         ring.ravel(),
         cell.ravel(),
         flat,
-        np.bincount(ring.ravel(), weights=flat)[:bands],
-        np.bincount(cell.ravel(), weights=flat)[: 4 * COARSE],
+        np.asarray(np.bincount(ring.ravel(), weights=flat)[:bands], dtype=np.float64),
+        np.asarray(np.bincount(cell.ravel(), weights=flat)[: 4 * COARSE], dtype=np.float64),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.schema import PRIVATE_COLUMNS
+from shiftbench.spaces._columns import declared, is_list, is_text, known
 from shiftbench.spaces._moments import mean_and_variance
 from shiftbench.spaces.space import Fitted
 
@@ -94,21 +94,14 @@ class Tabular:
             One that is named is not there or cannot be encoded, or none is left.
         """
         for name in (*self.only, *self.exclude):
-            if name not in schema.names:
-                raise ConfigurationError(
-                    f"there is no column {name!r}; {near_names(name, schema.names)}"
-                )
+            known(schema, name)
         for name in self.only:
             if _kind(schema, name) is None:
                 raise ConfigurationError(
                     f"the column {name!r} is of type {schema.field(name).type}; numbers, times, "
                     "text, booleans, class labels and lists of text can be encoded; leave it out"
                 )
-        chosen = self.only or tuple(
-            name
-            for name in schema.names
-            if name not in _NOT_FEATURES and name not in self.exclude and _kind(schema, name)
-        )
+        chosen = self._chosen(schema)
         if not chosen:
             raise ConfigurationError(
                 "no column is left that can be encoded; there are: "
@@ -119,7 +112,7 @@ class Tabular:
 
     def raw(self, batch: pa.Table) -> pa.Table:
         """The columns as they are."""
-        return batch.select(list(self.columns(batch.schema)))
+        return batch.select(list(self._chosen(batch.schema)))
 
     def fit(self, reference: pa.Table) -> Fitted:
         """Means, standard deviations and levels of the reference's columns."""
@@ -129,7 +122,7 @@ class Tabular:
             )
         plan = []
         names: list[str] = []
-        for name in self.columns(reference.schema):
+        for name in reference.column_names:
             kind = _kind(reference.schema, name)
             assert kind is not None
             column = _plain(reference.column(name))
@@ -141,20 +134,21 @@ class Tabular:
                 names += _level_names(plan[-1], _label_names(reference.schema, name))
         return Fitted(partial(_encoded, plan=plan), tuple(names), {"plan": plan})
 
+    def _chosen(self, schema: pa.Schema) -> tuple[str, ...]:
+        return self.only or tuple(
+            name
+            for name in schema.names
+            if name not in _NOT_FEATURES and name not in self.exclude and _kind(schema, name)
+        )
+
 
 Plan = Mapping[str, Any]
 """How one column is encoded: plain values only, since it is the state as well."""
 
 
-def _declared(schema: pa.Schema, name: str) -> Mapping[str, Any]:
-    noted = (schema.metadata or {}).get(b"huggingface")
-    found = json.loads(noted).get("info", {}).get("features", {}).get(name) if noted else None
-    return found if isinstance(found, dict) else {}
-
-
 def _label_names(schema: pa.Schema, name: str) -> list[str] | None:
-    declared = _declared(schema, name)
-    inner = declared.get("feature") or declared
+    feature = declared(schema, name)
+    inner = feature.get("feature") or feature
     names: list[str] | None = inner.get("names") if inner.get("_type") == "ClassLabel" else None
     return names
 
@@ -162,21 +156,14 @@ def _label_names(schema: pa.Schema, name: str) -> list[str] | None:
 def _kind(schema: pa.Schema, name: str) -> str | None:
     """ "number", "level" or "tags"; None for what cannot be encoded."""
     t = pa.types
-    kind = schema.field(name).type
-    if t.is_dictionary(kind):
-        kind = kind.value_type
+    kind = known(schema, name)
     labels = _label_names(schema, name) is not None
-    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
+    if is_list(kind):
         inner = kind.value_type
-        return "tags" if _is_text(inner) or (labels and t.is_integer(inner)) else None
-    if _is_text(kind) or t.is_boolean(kind) or t.is_null(kind) or (labels and t.is_integer(kind)):
+        return "tags" if is_text(inner) or (labels and t.is_integer(inner)) else None
+    if is_text(kind) or t.is_boolean(kind) or t.is_null(kind) or (labels and t.is_integer(kind)):
         return "level"
     return "number" if _is_number(kind) else None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    t = pa.types
-    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -253,10 +240,8 @@ def _encode_numbers(column: pa.Array, plan: Plan) -> Floats:
 
 def _listed(column: pa.Array, name: str, tags: bool) -> tuple[NDArray[np.int64], pa.Array]:
     """The row and the text of each level or tag that is there; no null among them."""
-    t = pa.types
-    nested = t.is_list(column.type) or t.is_large_list(column.type)
-    nested = nested or t.is_fixed_size_list(column.type)
-    if nested != tags and not t.is_null(column.type):
+    nested = is_list(column.type)
+    if nested != tags and not pa.types.is_null(column.type):
         raise ConfigurationError(
             f"the column {name!r} is of type {column.type} and in the reference "
             f"{'a list' if tags else 'no list'}; give all tables one type"

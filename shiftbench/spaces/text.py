@@ -11,14 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from shiftbench.errors import ConfigurationError, near_names
+from shiftbench.errors import ConfigurationError
 from shiftbench.schema import PRIVATE_COLUMNS
+from shiftbench.spaces._columns import is_text, known
 from shiftbench.spaces.space import Fitted
 
 __all__ = ["Text"]
 
 _NOT_CONTENT = frozenset(
-    ("example_id", "cluster_id", "subset", "license", "attribution", *PRIVATE_COLUMNS)
+    ("example_id", "cluster_id", "label", "subset", "license", "attribution", *PRIVATE_COLUMNS)
 )
 
 
@@ -86,14 +87,14 @@ class Text:
         ConfigurationError
             There is none, or there are several and none is called ``text``.
         """
-        texts = [f.name for f in schema if _is_text(f.type) and f.name not in _NOT_CONTENT]
+        texts = [
+            name
+            for name in schema.names
+            if name not in _NOT_CONTENT and is_text(known(schema, name))
+        ]
         if self.column is not None:
-            if self.column not in schema.names:
-                raise ConfigurationError(
-                    f"there is no column {self.column!r}; {near_names(self.column, schema.names)}"
-                )
-            kind = schema.field(self.column).type
-            if not _is_text(kind):
+            kind = known(schema, self.column)
+            if not is_text(kind):
                 raise ConfigurationError(
                     f"the column {self.column!r} is of type {kind}, not text; "
                     f"columns of text: {', '.join(texts) or 'none'}"
@@ -154,13 +155,6 @@ class Text:
         return Fitted(partial(_projected, idf=idf, seen=seen, components=components), names, state)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    t = pa.types
-    if t.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
-
-
 def _canonical_order(counts: csr_array) -> list[int]:
     """Rows by what they hold, so that rounding does not depend on how they came."""
 
@@ -185,11 +179,14 @@ def _weighted(counts: csr_array, idf: NDArray[np.float64]) -> csr_array:
 def _components(weighted: csr_array, dim: int) -> NDArray[np.float64]:
     """(k, features) right singular vectors; each has its largest entry positive."""
     from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits
 
     k = min(dim, *weighted.shape)
-    _, lengths, vectors = randomized_svd(
-        weighted, k, n_iter=8, power_iteration_normalizer="QR", random_state=0, flip_sign=False
-    )
+    # The last digits of LAPACK's results depend on the number of its threads.
+    with threadpool_limits(1):
+        _, lengths, vectors = randomized_svd(
+            weighted, k, n_iter=8, power_iteration_normalizer="QR", random_state=0, flip_sign=False
+        )
     # Directions that nothing spans are arbitrary.
     kept = vectors[lengths > 1e-7 * lengths[0]]
     largest = np.abs(kept).argmax(axis=1)

@@ -10,15 +10,15 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from PIL import Image
 
 from shiftbench.errors import ConfigurationError, MissingExtraError, SourceError, near_names
-from shiftbench.spaces._images import image_column, opened
+from shiftbench.spaces._images import image_column, pictures
 from shiftbench.spaces.space import Fitted
 
 __all__ = ["Torchvision"]
@@ -31,10 +31,10 @@ _SECONDS = 10
 class Torchvision:
     """The input of the last linear layer of a classifier of torchvision, with its own weights.
 
-    Images are prepared as the weights ask for (``weights.transforms()``: size, crop,
-    normalisation). The network runs in evaluation mode, without gradients, in float32 without
-    reduced precision; how examples are put together into batches changes the last digits only.
-    Needs the extra ``torch``.
+    Images become RGB of 8 bits and are prepared as the weights ask for (``weights.transforms()``:
+    size, crop, normalisation). The network runs in evaluation mode, without gradients, in float32
+    without reduced precision; how examples are put together into batches changes the last digits
+    only. Needs the extra ``torch``.
 
     Weights are taken from ``$TORCH_HOME/hub/checkpoints``, where torchvision keeps them, or
     fetched once where there is a network.
@@ -107,14 +107,39 @@ class Torchvision:
     def fit(self, reference: NDArray[np.float32]) -> Fitted:
         """The identity: the network is the map."""
         width = reference.shape[1]
-        state = {"model": self.model, "weights": self.weights, "width": width}
+        # Which weights are the default changes; their file's name holds part of their hash.
+        file = _file_name(_weights(self.model, self.weights))
+        state = {"model": self.model, "weights": file, "width": width}
         names = tuple(f"{self.model} {j}" for j in range(width))
         return Fitted(partial(np.asarray, dtype=np.float64), names, state)
 
 
-def _rgb(batch: pa.Table, column: str) -> Iterator[Any]:
-    for _, image in opened(batch, column):
-        yield image.convert("RGB")
+def _rgb(batch: pa.Table, column: str) -> Iterator[Image.Image]:
+    for picture in pictures(batch, column):
+        pixels = picture.pixels
+        # Pillow would cut 16 bits off at 255.
+        eight = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+        yield Image.fromarray(eight).convert("RGB")
+
+
+def _weights(model: str, weights: str) -> Any:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if model not in known:
+        raise ConfigurationError(
+            f"torchvision has no classification model {model!r}; {near_names(model, known)}"
+        )
+    kinds = models.get_model_weights(model)
+    if weights not in kinds.__members__:
+        raise ConfigurationError(
+            f"{model} has no weights {weights!r}; {near_names(weights, kinds.__members__)}"
+        )
+    return kinds[weights]
+
+
+def _file_name(weights: Any) -> str:
+    return str(weights.url.rpartition("/")[2])
 
 
 @dataclass(frozen=True)
@@ -142,19 +167,8 @@ class _Network:
 @lru_cache(maxsize=2)
 def _network(model: str, weights: str, device: str) -> _Network:
     import torch
-    from torchvision import models
 
-    known = models.list_models(module=models)
-    if model not in known:
-        raise ConfigurationError(
-            f"torchvision has no classification model {model!r}; {near_names(model, known)}"
-        )
-    kinds = models.get_model_weights(model)
-    if weights not in kinds.__members__:
-        raise ConfigurationError(
-            f"{model} has no weights {weights!r}; {near_names(weights, kinds.__members__)}"
-        )
-    chosen = kinds[weights]
+    chosen = _weights(model, weights)
     module = _loaded(model, chosen).eval()
     linear = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
     if not linear:
@@ -187,7 +201,7 @@ def _loaded(model: str, weights: Any) -> Any:
     import torch
     from torchvision import models
 
-    file = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+    file = Path(torch.hub.get_dir(), "checkpoints", _file_name(weights))
     try:
         if not file.exists():
             # torch's own download waits for ever where a network swallows what is sent.
