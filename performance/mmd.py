@@ -5,8 +5,8 @@
 
 What it needs: the Gram matrix of all examples (2000 × 2000 × 512), one exponential of it, and one
 product of the kernel with the permutations (2000 × 2000 × 1000), all in double precision. The
-aggregated test needs a product for each of its five bandwidths. Processor time of one thread, so that other programs do not
-count.
+aggregated test needs a product for each of its five bandwidths. Processor time of one thread, so
+that other programs do not count.
 """
 
 from __future__ import annotations

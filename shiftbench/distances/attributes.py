@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftbench.distances.boundary import nonnegative_interval
+from shiftbench.distances.boundary import nonnegative_interval, root_variance
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics import Clusters, Estimate, stream
 from shiftbench.statistics.estimate import NAN, critical, normal_interval
@@ -305,7 +305,9 @@ def _number(
     value = plain - found.bias
     independent, free = _independent_noise(name, table)
     noise = max(found.bias, independent)
-    scale = variance / (4 * plain) if plain > 1e-12 else noise / free
+    scale = noise / free
+    if plain > 1e-12:
+        scale = root_variance(plain, noise, variance, found.se)
     low, high = nonnegative_interval(max(plain, 0.0), noise, scale, level, df, most=1.0)
     if math.isnan(low):
         return Estimate(value, method="cannot tell: no spread among the clusters", **base)

@@ -12,10 +12,34 @@ from scipy.special import chndtr
 
 from shiftbench.statistics.estimate import NAN, critical
 
-__all__ = ["nonnegative_interval"]
+__all__ = ["nonnegative_interval", "root_variance"]
 
 _FAR = 400.0
 """From this many scales on, √value is normal to well below a percent of its standard error."""
+
+
+def root_variance(value: float, noise: float, variance: float, se: float) -> float:
+    """The sampling variance of √value, for `nonnegative_interval`.
+
+    Parameters
+    ----------
+    value : float
+        The plug-in estimate, above 0.
+    noise : float
+        Its bias.
+    variance : float
+        Of the value, from its influences.
+    se : float
+        Of the value, from the jackknife, which counts the curvature too: near 0 that is all there
+        is, so that the value stands for no less than its noise.
+
+    Examples
+    --------
+    >>> round(root_variance(0.5, 0.01, 0.02, 0.2), 3)
+    0.02
+    """
+    curved = se * se / (4 * max(value, noise))
+    return max(variance / (4 * value), curved if math.isfinite(curved) else 0.0)
 
 
 def nonnegative_interval(

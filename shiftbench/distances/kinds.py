@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shiftbench.distances.basis import folds_of_clusters, pooled_basis
-from shiftbench.distances.boundary import nonnegative_interval
+from shiftbench.distances.boundary import nonnegative_interval, root_variance
 from shiftbench.distances.columns import pooled_levels
 from shiftbench.distances.discriminant import FOLDS, Fit, coin_weights, crossfit
 from shiftbench.distances.label_distances import jensen_shannon
@@ -365,14 +365,18 @@ def _information(samples: Samples, codes: Codes, level: float, seed: int) -> Est
     }
     if math.isnan(found.bias):
         return Estimate(plain, method="cannot tell: one cluster in a split", **base)
+    if k < 2:
+        return Estimate(0.0, method="cannot tell: one level", **base)
     value = min(1.0, plain - found.bias)
     if plain >= 1:
         return Estimate(1.0, method="cannot tell: no level is in both splits", **base)
-    noise = max(found.bias, 1e-12)
-    scale = spread.variance / (4 * plain) if plain > 1e-12 else noise / max(k - 1, 1)
+    # Independent rows add (k − 1)/(8 ln 2) (1/m + 1/n) bits where nothing shifted.
+    least = (k - 1) / (8 * math.log(2)) * sum(1 / side.sum() for side in (source, target))
+    noise = max(found.bias, least)
+    scale = noise / max(k - 1, 1)
+    if plain > 1e-12:
+        scale = root_variance(plain, noise, spread.variance, found.se)
     low, high = nonnegative_interval(plain, noise, scale, level, max(spread.df, 1.0), most=1.0)
-    if k < 2:
-        return Estimate(0.0, method="cannot tell: one level", **base)
     method = ("clustered " if samples.clustered else "") + "noncentral χ²; jackknife bias"
     return Estimate(value, low, high, se=found.se, method=method, **base)
 

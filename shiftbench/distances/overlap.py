@@ -173,7 +173,7 @@ def auc_of_folds(scores: Floats, samples: Samples, fold: Codes) -> tuple[float, 
     >>> auc_of_folds(np.array([0.1, 0.2, 0.3, 0.15]), s, np.array([0, 1, 0, 1]))[0]
     0.5
     """
-    influence = np.zeros(len(scores))
+    influence, weight = np.zeros(len(scores)), np.zeros(len(scores))
     total = value = 0.0
     for k in range(int(fold.max()) + 1):
         one = np.flatnonzero((fold == k) & samples.is_source)
@@ -183,8 +183,9 @@ def auc_of_folds(scores: Floats, samples: Samples, fold: Codes) -> tuple[float, 
         above, below = placements(scores[one], scores[two])
         total += len(one) * len(two)
         value += float(len(one) * below.sum())
-        influence[one] = len(two) * (above - above.mean()) * samples.n_source
-        influence[two] = len(one) * (below - below.mean()) * samples.n_target
+        weight[one], weight[two] = len(two) * samples.n_source, len(one) * samples.n_target
+        influence[one], influence[two] = above, below
     if not total:
         return math.nan, Spread(math.nan, 0.0, None, samples.n_clusters)
-    return value / total, spread_of(influence / total, samples)
+    value /= total
+    return value, spread_of(weight * (influence - value) / total, samples)

@@ -184,34 +184,33 @@ def _at_once(
     values = made.values
     if options.get("normalise"):
         values = tuple(of_length_one(v) for v in values)
-    orders = [canonical_order(v, u) for v, u in zip(values, made.units, strict=True)]
-    values = tuple(v[o] for v, o in zip(values, orders, strict=True))
-    units = tuple(u[o] for u, o in zip(made.units, orders, strict=True))
     sizes = np.array([len(v) for v in values])
+    subset = np.repeat(np.arange(len(sizes)), sizes)
+    features, units = np.concatenate(values), np.concatenate(made.units)
+    order = canonical_order(features, units)
+    order = order[np.argsort(subset[order], kind="stable")]
     stacked = Stacked(
-        np.concatenate(values),
-        np.repeat(np.arange(len(sizes)), sizes),
-        np.unique(np.concatenate(units), return_inverse=True)[1],
-        len(sizes),
+        features[order], subset, np.unique(units[order], return_inverse=True)[1], len(sizes)
     )
     sums, kernel, known = _sums(stacked, distance.name, options, seed)
     found = values_of(stacked, sums)
     i, j = made.pairs
     value = found[i, j]
     n = sizes[np.stack(made.pairs)]
-    n_units = np.array([len(np.unique(u)) for u in units])[np.stack(made.pairs)]
+    n_units = np.array([len(np.unique(u)) for u in made.units])[np.stack(made.pairs)]
     parameters = np.full(len(i), json.dumps(known, sort_keys=True), dtype=object)
-    row_of = {pair: row for row, pair in enumerate(zip(i.tolist(), j.tolist(), strict=True))}
     for a, b in sorted(made.sharing):
-        row = row_of[a, b]
-        of_a, of_b = (keep[orders[k]] for k, keep in zip((a, b), made.kept(a, b), strict=True))
-        x, y, of_x, of_y = values[a][of_a], values[b][of_b], units[a][of_a], units[b][of_b]
+        row = a * (2 * len(sizes) - a - 1) // 2 + b - a - 1  # of the upper triangle
+        kept = made.kept(a, b)
+        (x, of_x), (y, of_y) = (
+            (values[k][keep], made.units[k][keep]) for k, keep in zip((a, b), kept, strict=True)
+        )
         value[row] = math.nan
         n[:, row] = len(x), len(y)
         n_units[:, row] = len(np.unique(of_x)), len(np.unique(of_y))
         if n_units[:, row].min() >= 2:
             value[row] = apart_value(kernel, x, y, (of_x, of_y))
-        shared = {"shared_examples": int(len(of_a) - len(x))}
+        shared = {"shared_examples": int(np.count_nonzero(~kept[0]))}
         parameters[row] = json.dumps(known | shared, sort_keys=True)
     method = np.where(np.isnan(value), _FEW, "none: values of all pairs at once")
     return _table(made, distance, value, n, n_units, parameters.tolist(), method.tolist(), seed)

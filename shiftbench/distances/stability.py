@@ -26,7 +26,7 @@ Codes = NDArray[np.int64]
 _SHOWN = 20
 _FEWEST = 399  # permutations, where fewer are asked for: the bias is taken from them
 _GROUPS = 200
-_CELLS = 1_000_000
+_CELLS = 250_000
 _HALF = 0.5
 
 
@@ -231,21 +231,23 @@ def _refitted(samples: Samples, n: int, seed: int, bins: int) -> tuple[Floats, b
     step = max(1, _CELLS // n_rows)
     for block in blocks:
         for part in np.array_split(block, range(step, len(block), step)):
-            sides = part[:, samples.units.of_row]
+            sides = part.astype(np.int8)[:, samples.units.of_row]
             for j in range(order.shape[1]):
-                found[start : start + len(part), j] = _one(sides[:, order[:, j]], ends[:, j], bins)
+                found[start : start + len(part), j] = _one(
+                    np.take(sides, order[:, j], axis=1), ends[:, j], bins
+                )
             start += len(part)
     return found, exact
 
 
-def _one(sides: Floats, ends: Codes, bins: int) -> Floats:
+def _one(sides: NDArray[np.int8], ends: Codes, bins: int) -> Floats:
     """The index of one feature's rows in rising order, for each row of sides."""
     n = sides.shape[1]
-    up_to = np.cumsum(sides, axis=1)
+    up_to = np.cumsum(sides, axis=1, dtype=np.int32)
     m = up_to[:, -1].astype(np.int64)
     # The source's examples in order: the r-th of a permutation stands at its offset + r − 1.
     offsets = np.cumsum(m) - m
-    positions = np.flatnonzero(sides > 0) % n
+    positions = np.flatnonzero(sides) % n
     edge = ends[positions[offsets[:, None] + _ranks(m, bins) - 1]]
     below = np.take_along_axis(up_to, edge, axis=1)
     source = np.diff(below, axis=1, prepend=0.0, append=m[:, None])

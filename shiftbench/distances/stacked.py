@@ -61,7 +61,6 @@ def gaussian_sums(stacked: Stacked, bandwidth: float) -> Floats:
 
     def tile(rows: slice, columns: slice, out: Numbers) -> Numbers:
         np.matmul(left[rows], right[columns].T, out=out)
-        np.minimum(out, 0, out=out)
         np.exp(out, out=out)
         return out
 

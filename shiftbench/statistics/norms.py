@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 THINNING = 0.5
 """Noise added to what picks the witness, in standard errors: as if four fifths of the data picked
 it and the other fifth were measured."""
-_CELLS = 2_000_000
+_CELLS = 500_000
 _BAND = 0.1  # of the error probability, spent on which signs are known
 
 
@@ -114,7 +114,7 @@ def random_signs(n: int, count: int, seed: int, df: float, level: float = 0.95) 
     step = max(1, _CELLS // max(count, 1))
     for start in range(0, n, step):
         signs = generator.integers(0, 2, size=(min(step, n - start), count), dtype=np.int8)
-        yield (2.0 * signs - 1.0) * stretch
+        yield np.asarray((2.0 * signs - 1.0) * stretch, dtype=np.float64)
 
 
 def thinned(difference: Floats, errors: Floats) -> float:

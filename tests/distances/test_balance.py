@@ -7,10 +7,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency, mannwhitneyu
+from scipy.stats import binom, chi2_contingency, mannwhitneyu, ncx2
 
 from shiftbench.distances import balance_table as module
+from shiftbench.distances.balance_intervals import (
+    effective_n,
+    mean_difference_interval,
+    v_interval,
+)
 from shiftbench.distances.balance_table import VERDICTS, balance, cramers_v, default_columns
+from shiftbench.distances.boundary import nonnegative_interval
 from shiftbench.errors import ConfigurationError
 from shiftbench.schema import BALANCE, ClassLabel, Value, arrow_schema
 
@@ -445,3 +451,161 @@ def test_without_clusters_the_same_data_would_reject():
         rows = audit(a, b, columns=["number"], cluster=None, n_permutations=199).to_pylist()
         wrong.append(rows[0]["p_value"] <= 0.05)
     assert np.mean(wrong) > 0.25
+
+
+# --- intervals ----------------------------------------------------------------------------------
+
+
+def standardised(a, b):
+    return (b.mean() - a.mean()) / np.sqrt((a.var() + b.var()) / 2)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_mean_difference_interval_is_the_jackknife(mixed):
+    rng = np.random.default_rng(20)
+    owner = np.repeat(np.arange(24), rng.integers(1, 5, 24))
+    side = owner < 10
+    if mixed:
+        side = np.where(owner % 2 == 0, rng.random(len(owner)) < 0.5, side)
+    x = rng.normal(size=len(owner)).round(1) + 0.5 * ~side
+    low, high, method = mean_difference_interval(x, side, owner, 0.95)
+    assert method == "clustered jackknife, t"
+    left_out = np.array(
+        [standardised(x[(owner != c) & side], x[(owner != c) & ~side]) for c in range(24)]
+    )
+    middle = standardised(x[side], x[~side])
+    assert (low + high) / 2 == pytest.approx(middle)
+    if not mixed:
+        parts = [left_out[:10], left_out[10:]]
+        variance = sum((len(p) - 1) ** 2 * p.var() / (len(p) - 1) for p in parts)
+        # At most as many degrees of freedom as there are clusters, at least 1.
+        assert 2.05 * np.sqrt(variance) < high - middle < 13 * np.sqrt(variance)
+
+
+def test_effective_rows_of_whole_clusters():
+    rng = np.random.default_rng(21)
+    codes, side = rng.integers(0, 3, 60), np.arange(60) < 30
+    counts = tuple(np.bincount(codes[s], minlength=3).astype(float) for s in (side, ~side))
+    alone = effective_n(codes, side, np.arange(60), counts)
+    assert alone == 60
+    repeated = tuple(5 * c for c in counts)
+    five = effective_n(
+        np.repeat(codes, 5), np.repeat(side, 5), np.repeat(np.arange(60), 5), repeated
+    )
+    assert 50 < five < 75
+
+
+def test_intervals_in_the_table():
+    rng = np.random.default_rng(22)
+    a = split("a", x=rng.normal(size=60), k=rng.choice(list("uv"), 60), same=["s"] * 60)
+    b = split("b", x=rng.normal(1, 1, 60), k=rng.choice(list("uv"), 60), same=["s"] * 60)
+    found = by_column(audit(a, b))
+    x, k, same = found["x", SMD], found["k", V], found["same", V]
+    assert x["low"] < x["value"] < x["high"]
+    assert (k["low"], k["method"]) == (0.0, "noncentral χ²")
+    assert 0 < k["high"] < 1
+    assert same["low"] is same["high"] is None
+    assert same["method"] == "cannot tell: one value"
+    wide = by_column(audit(a, b, level=0.99))["x", SMD]
+    assert wide["high"] > x["high"]
+    with pytest.raises(ConfigurationError, match="level is 2"):
+        audit(a, b, level=2)
+
+
+@pytest.mark.parametrize(
+    ("value", "noise", "scale"), [(0.0, 0.01, 0.01), (0.02, 0.01, 0.005), (0.5, 0.01, 0.002)]
+)
+def test_nonnegative_interval_inverts_the_distribution(value, noise, scale):
+    low, high = nonnegative_interval(value, noise, scale)
+    nu = noise / scale
+    assert low <= value <= high
+    if low > 0 and value / scale < 100:
+        assert ncx2.cdf(value / scale, nu, low / scale) == pytest.approx(0.975, abs=1e-6)
+    if value >= noise and value / scale < 100:
+        assert ncx2.cdf(value / scale, nu, high / scale) == pytest.approx(0.025, abs=1e-6)
+
+
+def shares_of(k, tilt):
+    p = np.exp(tilt * np.linspace(-1.2, 1.2, k))
+    return p / p.sum()
+
+
+def rows_of(rng, p, n, size):
+    """Levels with these shares, in clusters that have an intraclass correlation of 0.5."""
+    owner = np.arange(n) // size
+    own, alone = rng.choice(len(p), owner[-1] + 1, p=p)[owner], rng.choice(len(p), n, p=p)
+    return np.where(rng.random(n) < (np.sqrt(0.5) if size > 1 else 0), own, alone), owner
+
+
+def missed_v(repeats, k, tilt, n, size):
+    p, q = shares_of(k, 0), shares_of(k, tilt)
+    s = n[0] / sum(n)
+    pooled = s * p + (1 - s) * q
+    truth = np.sqrt(max(0.0, (s * p**2 / pooled + (1 - s) * q**2 / pooled).sum() - 1))
+    truth = 0.0 if truth < 1e-9 else truth
+    rng = np.random.default_rng([k, int(10 * tilt), *n, size])
+    missed = 0
+    for _ in range(repeats):
+        (a, of_a), (b, of_b) = rows_of(rng, p, n[0], size), rows_of(rng, q, n[1], size)
+        _, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
+        side = np.arange(sum(n)) < n[0]
+        counts = tuple(
+            np.bincount(codes[x], minlength=codes.max() + 1).astype(float) for x in (side, ~side)
+        )
+        share = [c / c.sum() for c in counts]
+        both = s * share[0] + (1 - s) * share[1]
+        phi2 = max(0.0, ((s * share[0] ** 2 + (1 - s) * share[1] ** 2) / both).sum() - 1)
+        owners = np.concatenate([of_a, 10_000 + of_b])
+        low, high, _ = v_interval(codes, side, owners, counts, phi2, 0.95)
+        missed += not low <= truth <= high
+    return missed
+
+
+def missed_difference(repeats, d, n, size, skewed):
+    rng = np.random.default_rng([int(10 * d), *n, size, skewed])
+
+    def draw(m):
+        if skewed:
+            e = rng.exponential(size=m) - 1
+            own = rng.exponential(size=m) - 1
+        else:
+            e, own = rng.normal(size=m), rng.normal(size=m)
+        owner = np.arange(m) // size
+        return (e if size == 1 else np.sqrt(0.5) * (e + own[owner])), owner
+
+    missed = 0
+    for _ in range(repeats):
+        (a, of_a), (b, of_b) = draw(n[0]), draw(n[1])
+        side = np.arange(sum(n)) < n[0]
+        owners = np.concatenate([of_a, 10_000 + of_b])
+        low, high, _ = mean_difference_interval(np.concatenate([a, b + d]), side, owners, 0.95)
+        missed += not low <= d <= high
+    return missed
+
+
+def allowed(repeats, cells, share):
+    """The most misses with which a true rate of `share` is believed, over all cells."""
+    return binom.ppf(1 - 0.001 / cells, repeats, share)
+
+
+SIZES = [((50, 50), 1), ((200, 200), 1), ((50, 200), 1), ((320, 320), 8)]
+
+
+@pytest.mark.parametrize(("n", "size"), SIZES)
+def test_intervals_cover(n, size):
+    for k, tilt in [(2, 0), (2, 0.3), (4, 0.3), (10, 0), (10, 1)]:
+        assert missed_v(150, k, tilt, n, size) <= allowed(150, 40, 0.07)
+    for d in (0, 1):
+        assert missed_difference(150, d, n, size, False) <= allowed(150, 40, 0.07)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "size"), SIZES)
+def test_intervals_cover_closely(n, size):
+    for k in (2, 4, 10):
+        for tilt in (0, 0.3, 1):
+            assert missed_v(2000, k, tilt, n, size) <= allowed(2000, 60, 0.07)
+    for d in (0, 0.3, 1, 3):
+        assert missed_difference(2000, d, n, size, False) <= allowed(2000, 60, 0.07)
+        # Squares of skewed values have heavy tails: a little less is promised there.
+        assert missed_difference(2000, d, n, size, True) <= allowed(2000, 60, 0.09)
