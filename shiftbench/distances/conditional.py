@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftbench.distances.nuisance import crossfit_ridge
-from shiftbench.distances.overlap import Domain, domain_of, spread_of
+from shiftbench.distances.overlap import Domain, domain_of, spread_after_fits
 from shiftbench.distances.samples import Samples
 from shiftbench.distances.shift import Distance, Shift
 from shiftbench.errors import ConfigurationError
@@ -124,7 +124,7 @@ def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Sh
         chosen = [1]
     y = (samples.labels[:, None] == np.array(chosen)).astype(np.float64)
     fit = crossfit_ridge(domain.basis, y, domain.weights, domain.fold)
-    parts = _differences(samples, domain, y - fit.values, level)
+    parts = _differences(samples, domain, y - fit.values, fit.df, level)
     weights = _weights(domain, fit.values)
     p_value = None
     if n_permutations:
@@ -152,15 +152,18 @@ GCM = Distance(
 )
 
 
-def _differences(samples: Samples, domain: Domain, eta: Floats, level: float) -> list[Estimate]:
+def _differences(
+    samples: Samples, domain: Domain, eta: Floats, df: Floats, level: float
+) -> list[Estimate]:
     """θ of each class; the intervals hold for all of them at once."""
     xi, v = domain.residual, domain.weights
     size = float(v @ xi**2) / len(v)
     each = 1 - (1 - level) / eta.shape[1]
     found = []
-    for column in eta.T:
+    for column, own in zip(eta.T, df, strict=True):
         theta = float(v @ (xi * column)) / len(v) / size
-        spread = spread_of((xi * column - theta * xi**2) / (2 * size), samples)
+        influence = (xi * column - theta * xi**2) / (2 * size)
+        spread = spread_after_fits(influence, samples, domain.df + float(own))
         width = quantile(each, spread.df) * spread.se if spread.variance > 0 else math.nan
         told = "cluster sandwich, t" if samples.clustered else "sandwich, t"
         if eta.shape[1] > 1:

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftbench.distances.nuisance import crossfit_ridge
-from shiftbench.distances.overlap import Domain, domain_of, spread_of
+from shiftbench.distances.overlap import Domain, domain_of, spread_after_fits, spread_of
 from shiftbench.distances.samples import Samples
 from shiftbench.distances.shift import Distance, Shift
 from shiftbench.statistics import Estimate
-from shiftbench.statistics.delong import Spread, p_value, quantile
+from shiftbench.statistics.delong import Spread, quantile
+from shiftbench.statistics.permutation import sign_flip_test
 
 __all__ = ["DISDE", "disde"]
 
@@ -38,15 +39,16 @@ def disde(samples: Samples, *, n_permutations: int, level: float, seed: int) -> 
     samples : Samples
         With losses: of each example, or 0 and 1 for right and wrong.
     n_permutations : int
-        0 = no p-value; not used otherwise.
+        Sign flips of whole clusters; 0 = no p-value.
     level : float
     seed : int
 
     Returns
     -------
     Shift
-        The p-value is of ``y_given_x`` = 0, from its studentised value. `parts` has the three
-        terms and ``total``. Where there is no overlap (fewer than five effective clusters on a
+        The p-value is of E[ℓ | x] being the same on both sides: of Σ ξ (ℓ − m(x)), m fitted to
+        both sides together, by flipping signs (see `gcm`). `parts` has the three terms and
+        ``total``. Where there is no overlap (fewer than five effective clusters on a
         side where the probability of either side is 0.1 to 0.9), all but the total are nan.
 
     Assumptions
@@ -94,20 +96,27 @@ def disde(samples: Samples, *, n_permutations: int, level: float, seed: int) -> 
         parts = {name: Estimate(math.nan, level=level, method=domain.refusal) for name in TERMS}
         parts["total"] = _estimate(total, spread_of(plain, samples), samples, level)
         return Shift(math.nan, method=domain.refusal, parameters=domain.parameters, parts=parts)
-    shared = [_shared(samples, domain, side) for side in (source, ~source)]
-    (at_p, p_influence), (at_q, q_influence) = shared
+    (at_p, p_influence, p_df), (at_q, q_influence, q_df) = (
+        _shared(samples, domain, side) for side in (source, ~source)
+    )
     found = {
         "x_source": (at_p - means[0], p_influence - np.where(source, loss, 0.0)),
         "y_given_x": (at_q - at_p, q_influence - p_influence),
         "x_target": (means[1] - at_q, np.where(source, 0.0, loss) - q_influence),
-        "total": (total, plain),
     }
-    spreads = {name: spread_of(influence, samples) for name, (_, influence) in found.items()}
-    parts = {name: _estimate(found[name][0], spreads[name], samples, level) for name in TERMS}
-    term = parts["y_given_x"]
-    p = p_value(term.value, spreads["y_given_x"]) if n_permutations else math.nan
+    parts = {}
+    for name, (value, influence) in found.items():
+        spread = spread_after_fits(influence, samples, domain.df + p_df + q_df)
+        parts[name] = _estimate(value, spread, samples, level)
+    parts["total"] = _estimate(total, spread_of(plain, samples), samples, level)
+    term, p_value = parts["y_given_x"], None
+    if n_permutations:
+        fit = crossfit_ridge(domain.basis, loss, domain.weights, domain.fold)
+        products = domain.weights * domain.residual * (loss - fit.values)
+        test = sign_flip_test(products, samples.clusters, n_permutations=n_permutations, seed=seed)
+        p_value = float(test.p_values[0])
     return Shift(
-        term.value, term.low, term.high, level, term.method, None if math.isnan(p) else p,
+        term.value, term.low, term.high, level, term.method, p_value,
         se=term.se, parameters=domain.parameters, parts=parts,
     )  # fmt: skip
 
@@ -124,8 +133,10 @@ DISDE = Distance(
 )
 
 
-def _shared(samples: Samples, domain: Domain, side: NDArray[np.bool_]) -> tuple[float, Floats]:
-    """The mean over S of one side's loss given x, and the influences of all rows on it."""
+def _shared(
+    samples: Samples, domain: Domain, side: NDArray[np.bool_]
+) -> tuple[float, Floats, float]:
+    """The mean over S of one side's loss given x, the rows' influences, and parameters fitted."""
     assert samples.losses is not None
     fit = crossfit_ridge(domain.basis, samples.losses, domain.weights, domain.fold, side)
     square = domain.residual**2
@@ -133,7 +144,7 @@ def _shared(samples: Samples, domain: Domain, side: NDArray[np.bool_]) -> tuple[
     rest = np.where(side, np.abs(domain.residual) * (samples.losses - fit.values), 0.0)
     score = square * fit.values + rest
     value = float(domain.weights @ score) / len(square) / size
-    return value, (score - value * square) / (2 * size)
+    return value, (score - value * square) / (2 * size), float(fit.df[0])
 
 
 def _estimate(value: float, spread: Spread, samples: Samples, level: float) -> Estimate:

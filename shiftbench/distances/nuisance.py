@@ -32,10 +32,13 @@ class CrossFit:
     values : (n,) or (n, k) float64 array
     penalties : tuple of (float, float)
         Of the linear and of the kernel part, one a column.
+    df : (k,) float64 array
+        Effective parameters of each column's model, the trace of its hat matrix.
     """
 
     values: Floats
     penalties: tuple[tuple[float, float], ...]
+    df: Floats
 
 
 def crossfit_ridge(
@@ -85,7 +88,13 @@ def crossfit_ridge(
     error = np.einsum("i,pik->pk", np.where(fitted, weights, 0.0), (found - table) ** 2)
     best = error.argmin(axis=0)
     values = found[best, :, np.arange(table.shape[1])].T
-    return CrossFit(values.reshape(y.shape), tuple(_GRID[b] for b in best))
+    own = np.where(fitted, weights, 0.0)
+    df = {b: _parameters(x, own, penalties[b]) for b in set(best.tolist())}
+    return CrossFit(
+        values.reshape(y.shape),
+        tuple(_GRID[b] for b in best),
+        np.array([df[b] for b in best.tolist()]),
+    )
 
 
 def crossfit_logistic(basis: Basis, y: Floats, weights: Floats, fold: Codes) -> CrossFit:
@@ -121,7 +130,9 @@ def crossfit_logistic(basis: Basis, y: Floats, weights: Floats, fold: Codes) -> 
         logits[:, outside] = _newton(x[inside], y[inside], w, penalties) @ x[outside].T
     deviance = (np.logaddexp(0, logits) - y * logits) @ weights
     best = int(deviance.argmin())
-    return CrossFit(_expit(logits[best]), (_GRID[best],))
+    p = _expit(logits[best])
+    df = _parameters(x, weights * p * (1 - p), penalties[best], float(weights.sum()))
+    return CrossFit(p, (_GRID[best],), np.array([df]))
 
 
 def _design(basis: Basis) -> tuple[Floats, Floats]:
@@ -130,6 +141,11 @@ def _design(basis: Basis) -> tuple[Floats, Floats]:
     features = np.column_stack([np.ones(len(basis.kernel)), basis.linear, basis.kernel])
     penalties = np.array([[1e-9] + [a] * p + [b] * q for a, b in _GRID])
     return features, penalties
+
+
+def _parameters(x: Floats, curve: Floats, penalty: Floats, total: float | None = None) -> float:
+    gram = (x * (curve / (total or curve.sum()))[:, None]).T @ x
+    return float(np.trace(np.linalg.solve(gram + np.diag(penalty), gram)))
 
 
 def _newton(x: Floats, y: Floats, w: Floats, penalties: Floats) -> Floats:

@@ -15,7 +15,7 @@ from shiftbench.distances.samples import Samples
 from shiftbench.statistics import Clusters
 from shiftbench.statistics.delong import Spread, placements, two_sample_spread
 
-__all__ = ["Domain", "auc_of_folds", "domain_of", "spread_of"]
+__all__ = ["Domain", "auc_of_folds", "domain_of", "spread_after_fits", "spread_of"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -53,6 +53,9 @@ class Domain:
         (Σw)² / Σw² of their sums, w being the probability of the other side.
     overlapping : (int, int)
         Clusters of the source and of the target with a row between 0.1 and 0.9.
+    penalties : (float, float)
+    df : float
+        Effective parameters of the classifier.
     """
 
     probability: Floats
@@ -65,6 +68,7 @@ class Domain:
     effective: tuple[float, float]
     overlapping: tuple[int, int]
     penalties: tuple[float, float]
+    df: float
 
     @property
     def refusal(self) -> str:
@@ -130,6 +134,7 @@ def domain_of(samples: Samples, seed: int) -> Domain:
         (effective[0], effective[1]),
         (overlapping[0], overlapping[1]),
         found.penalties[0],
+        float(found.df[0]),
     )
 
 
@@ -149,6 +154,18 @@ def spread_of(values: Floats, samples: Samples) -> Spread:
         codes = samples.clusters
         pair = (Clusters(codes[:n], total), Clusters(codes[n:], total))
     return two_sample_spread(values[:n], values[n:], pair)
+
+
+def spread_after_fits(influence: Floats, samples: Samples, parameters: float) -> Spread:
+    """The same for an estimate that rests on fitted models, with so many effective parameters.
+
+    What the fits add to the variance is of second order, about its share parameters / clusters:
+    the variance is multiplied by c / (c − parameters), as White's is in HC1, at most by 2.
+    """
+    found = spread_of(influence, samples)
+    c = len(samples.strata)
+    factor = c / max(c - parameters, c / 2)
+    return Spread(factor * found.variance, found.df, found.n_clusters, found.units, found.across)
 
 
 def auc_of_folds(scores: Floats, samples: Samples, fold: Codes) -> tuple[float, Spread]:

@@ -87,7 +87,8 @@ def merged(before: pa.Table, found: pa.Table) -> pa.Table:
     keys = {tuple(r[k] for k in _KEY) for r in new}
     kept = [i for i, r in enumerate(before.select(list(_KEY)).to_pylist())
             if tuple(r[k] for k in _KEY) not in keys]  # fmt: skip
-    return pa.concat_tables([before.take(pa.array(kept, pa.int64())), found]).combine_chunks()
+    stays = before.take(pa.array(kept, pa.int64()))
+    return pa.concat_tables([t.cast(SHIFT_DISTANCES) for t in (stays, found)]).combine_chunks()
 
 
 def _told(value: float) -> float | None:

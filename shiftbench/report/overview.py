@@ -60,6 +60,7 @@ def overview(bench: Benchmark) -> dict[str, Any]:
         ["config", "source", "target", "kind", "distance", "space", "value", "low", "high",
          "method", "p_value"]
     ).to_pylist()  # fmt: skip
+    found["distances"].sort(key=_by_interest)
     found["confounding"] = manifest.measured.get("confounding", [])
     found["distances_between_subsets"] = len(distances) - len(of_tasks)
     balance = bench.table("balance")
@@ -103,7 +104,7 @@ def overview_text(found: dict[str, Any]) -> str:
     if found["confounding"]:
         lines.append("can the shift be told from other columns?")
         lines += [
-            f"  {v['config']}: {v['source']} → {v['target']}: {v['verdict']}. {v['words']}"
+            f"  {v['config']}: {v['source']} → {v['target']}: {v['words']}"
             for v in found["confounding"][:MOST]
         ]
         lines += _more(found["confounding"])
@@ -126,6 +127,12 @@ def overview_text(found: dict[str, Any]) -> str:
 def distance_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines of `shift_distances`, one a line for a person."""
     return [printable(_distance_line(r)) for r in rows]
+
+
+def _by_interest(row: dict[str, Any]) -> tuple[int, str]:
+    """Distances between distributions first, then the parts of the shift, then memberships."""
+    part = row["distance"].startswith("information_")
+    return (2 if row["kind"] == "membership" else int(part), row["config"])
 
 
 def _distance_line(d: dict[str, Any]) -> str:

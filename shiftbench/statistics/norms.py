@@ -129,7 +129,7 @@ def thinned(difference: Floats, errors: Floats) -> float:
     ----------
     difference : (k,) array
     errors : (b, k) array
-        Draws from the law of the difference's error.
+        Draws from the law of the difference's error; each is taken with both signs.
 
     References
     ----------
@@ -141,8 +141,11 @@ def thinned(difference: Floats, errors: Floats) -> float:
     >>> round(thinned(np.array([0.5, -0.5]), errors), 6)
     0.5
     """
-    witness = np.sign(difference + THINNING * errors)
-    return float(0.5 * (witness * (difference - errors / THINNING)).sum(axis=1).mean())
+    found = 0.0
+    for turned in (errors, -errors):
+        witness = np.sign(difference + THINNING * turned)
+        found += 0.25 * float((witness * (difference - turned / THINNING)).sum(axis=1).mean())
+    return found
 
 
 def l1_interval(difference: Floats, errors: Floats, level: float = 0.95) -> tuple[float, float]:

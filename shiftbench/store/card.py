@@ -245,6 +245,8 @@ def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     if of_tasks:
         head = ("config", "source", "target", "kind", "distance", "space", "value", "low", "high",
                 "p_value")  # fmt: skip
+        between = [r for r in of_tasks if r["kind"] != "membership"]
+        of_tasks = [*between, *(r for r in of_tasks if r["kind"] == "membership")]
         shown = [[r[h] for h in head] for r in of_tasks[:MAX_ROWS]]
         parts.append(_table(head, shown))
         if len(of_tasks) > MAX_ROWS:
@@ -284,8 +286,7 @@ def _balance(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     if table is None or not len(table):
         return ""
     verdicts = "".join(
-        f"- `{v['config']}`, {cell(v['source'])} → {cell(v['target'])}: **{cell(v['verdict'])}**. "
-        f"{cell(v['words'])}\n"
+        f"- `{v['config']}`, {cell(v['source'])} → {cell(v['target'])}: {cell(v['words'])}\n"
         for v in measured.get("confounding", [])
     )
     verdicts = f"Can the shift be told from other columns?\n\n{verdicts}\n" if verdicts else ""

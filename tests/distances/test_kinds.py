@@ -7,8 +7,9 @@ from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 
 from shiftbench.distances.discriminant import PENALTIES, coin_weights, crossfit
-from shiftbench.distances.kinds import _information, profile
+from shiftbench.distances.kinds import profile
 from shiftbench.distances.samples import two_samples
+from shiftbench.distances.side_information import information
 from shiftbench.errors import ConfigurationError
 
 PARTS = ("subpopulation", "covariate", "concept", "total", "label", "covariate_marginal")
@@ -106,12 +107,12 @@ def test_gaussian_shift_comes_near_the_truth():
 @pytest.mark.parametrize("kind", ["subpopulation", "covariate", "concept"])
 @pytest.mark.parametrize(("n", "size"), [((300, 300), 1), ((100, 400), 1), ((640, 640), 8)])
 def test_the_right_part_is_large(kind, n, size):
-    found = of(np.random.default_rng(4), n, kind, size)
-    assert getattr(found, kind).low > 0
-    assert getattr(found, kind).value > 0.04
+    found = [of(np.random.default_rng([4, i]), n, kind, size, seed=i) for i in range(8)]
+    assert sum(getattr(f, kind).low > 0 for f in found) >= 6
+    assert np.mean([getattr(f, kind).value for f in found]) > 0.04
     for other in {"subpopulation", "covariate", "concept"} - {kind}:
-        assert getattr(found, other).low <= 0
-        assert getattr(found, other).value < 0.02
+        assert sum(getattr(f, other).low > 0 for f in found) <= 2
+        assert np.mean([getattr(f, other).value for f in found]) < 0.02
 
 
 def test_a_label_shift_is_split_between_x_and_the_rest():
@@ -250,7 +251,7 @@ def check_coverage(repeats, n, size, k, tilt):
 
         (a, of_a), (b, of_b) = draw(n[0], p), draw(n[1], q)
         samples = two_samples(a, b, takes="labels", clusters=(of_a, 10_000 + of_b))
-        found = _information(samples, samples.labels, 0.95, seed)
+        found = information(samples, samples.labels, 0.95, seed)
         missed += not found.low <= truth <= found.high
     assert missed <= binom.ppf(1 - 0.001 / 36, repeats, 0.07)
 

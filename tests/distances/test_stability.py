@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -16,7 +17,7 @@ def brute(x, y, edges):
     """The index bin by bin, ½ an example added to each that is met."""
     ends = [-math.inf, *edges, math.inf]
     pairs = []
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in itertools.pairwise(ends):
         one, two = (sum(low < v <= high for v in side) for side in (x, y))
         if one + two:
             pairs.append((one + 0.5, two + 0.5))
@@ -42,8 +43,6 @@ def test_against_the_definition(ties):
 
 @pytest.mark.parametrize("options", [{}, {"edges": [[0.0, 1.0, 2.0]]}, {"bins": 3}])
 def test_exact_p_value_by_going_through_all_permutations(options):
-    import itertools
-
     x, y = np.array([0.0, 0.0, 1.0, 3.0]), np.array([1.0, 2.0, 2.0, 4.0, 4.0])
     both = np.concatenate([x, y])
     values = []
@@ -105,7 +104,7 @@ def test_order_does_not_matter():
     [{"bins": 1}, {"bins": 2.5}, {"edges": [[1.0, 1.0]]}, {"edges": [1.0]}, {"edges": [[0.0]] * 2}],
 )
 def test_bad_options(options):
-    with pytest.raises(ConfigurationError, match="bins|edges"):
+    with pytest.raises(ConfigurationError, match=r"bins|edges"):
         measure("psi", [1.0, 2.0, 3.0], [1.0, 2.0, 3.0], **options)
 
 

@@ -24,7 +24,7 @@ from shiftbench.spaces.space import parse_space
 from shiftbench.store.location import Location
 from tests.photographs import builder, photographs
 
-QUICK: dict[str, Any] = {"n_permutations": 49, "max_pairs": 6}
+QUICK: dict[str, Any] = {"n_permutations": 49, "max_pairs": 4}
 TASK = sb.builders.DomainGeneralization(
     "cat or dog",
     train={"cat(sofa)": ("sofa",), "dog(sofa)": ("sofa",)},
@@ -61,7 +61,10 @@ class TestBuild:
         mmd = [r for r in rows if r["distance"] == "mmd"]
         assert {r["target"] for r in mmd} == splits
         assert all(r["space"] == "pixels" and r["source"] == "train" for r in mmd)
-        assert all(r["low"] <= r["value"] <= r["high"] and 0 < r["p_value"] <= 1 for r in mmd)
+        assert all(0 < r["p_value"] <= 1 for r in mmd)
+        far = [r for r in mmd if r["target"].startswith("ood_test")]
+        assert far
+        assert all(r["low"] <= r["value"] <= r["high"] for r in far)
         assert {r["kind"] for r in rows} >= {"label", "covariate", "concept", "subpopulation"}
         pairs = [r for r in sb.open(built).table("shift_distances").to_pylist()
                  if r["config"] is None and r["distance"] == "mmd"]  # fmt: skip
@@ -77,8 +80,8 @@ class TestBuild:
 
     def test_what_the_budget_left_out_is_said(self, built: Path) -> None:
         left = sb.open(built).manifest.measured["left_out"]
-        assert any("beyond the budget of 6 pairs" in entry["reason"] for entry in left)
-        assert "beyond the budget of 6 pairs" in (built / "README.md").read_text()
+        assert any("beyond the budget of 4 pairs" in entry["reason"] for entry in left)
+        assert "beyond the budget of 4 pairs" in (built / "README.md").read_text()
 
     def test_the_digest_does_not_depend_on_measuring(self, built: Path, tmp_path: Path) -> None:
         source = builder(photographs(tmp_path / "photographs", 240), tasks=(TASK,))
