@@ -59,7 +59,8 @@ def median_bandwidth(features: ArrayLike, clusters: Any = None, seed: int = 0) -
         raise ConfigurationError(
             f"the reference has {len(x)} examples and {len(codes)} clusters; give one an example"
         )
-    found, _ = median_distance(x, codes, seed)
+    order = canonical_order(x, codes)
+    found, _ = median_distance(x[order], codes[order], seed)
     if found == 0:
         raise ConfigurationError(
             "all examples of the reference are the same (or of one cluster), so that they have no "
@@ -69,11 +70,9 @@ def median_bandwidth(features: ArrayLike, clusters: Any = None, seed: int = 0) -
 
 
 def median_distance(x: NDArray[np.float64], clusters: Codes, seed: int) -> tuple[float, str]:
-    """The median distance, 0 where all are 0; and what it is the median of."""
+    """The median distance, 0 where all are 0, of rows in an order of their own; and what it is."""
     if len(x) > _MOST:
-        order = canonical_order(x, clusters)
-        drawn = stream(seed, "median of distances").choice(len(x), _MOST, replace=False)
-        picked = order[np.sort(drawn)]
+        picked = stream(seed, "median of distances").choice(len(x), _MOST, replace=False)
         x, clusters = x[picked], clusters[picked]
     rows, columns = np.triu_indices(len(x), 1)
     found = np.sqrt(squared_distances(x)[rows, columns])

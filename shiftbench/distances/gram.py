@@ -36,7 +36,7 @@ LARGEST = 10_000
 """Examples of both sides that all pairs are made of: a matrix of 800 MB."""
 
 _CELLS = 2_000_000  # of a block of permutations: 8 to 16 MB
-_EQUAL = 1e-13  # squared distances below this share of the largest are rounding
+_EQUAL = 2e-14  # squared distances below this share of a squared length are rounding
 _ROUNDING = 1e-12
 
 
@@ -56,7 +56,7 @@ def squared_distances(x: Floats, y: Floats | None = None) -> Floats:
     found *= -2.0
     found += of_a[:, None]
     found += of_b[None, :]
-    found[found <= _EQUAL * max(of_a.max(initial=0.0), of_b.max(initial=0.0))] = 0.0
+    found[found <= _EQUAL * of_a[:, None]] = 0.0
     return np.asarray(found)
 
 

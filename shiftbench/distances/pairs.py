@@ -189,9 +189,9 @@ def _at_once(
     features, units = np.concatenate(values), np.concatenate(made.units)
     order = canonical_order(features, units)
     order = order[np.argsort(subset[order], kind="stable")]
-    stacked = Stacked(
-        features[order], subset, np.unique(units[order], return_inverse=True)[1], len(sizes)
-    )
+    _, first, numbered = np.unique(units[order], return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))  # by first appearance, whatever the clusters are called
+    stacked = Stacked(features[order], subset, rank[numbered], len(sizes))
     sums, kernel, known = _sums(stacked, distance.name, options, seed)
     found = values_of(stacked, sums)
     i, j = made.pairs

@@ -73,6 +73,9 @@ class SubsetArrays:
         sizes = [len(v) for v in values]
         units = _numbered(clusters, names, sizes, "clusters")
         examples = _numbered(ids, names, sizes, "ids")
+        for n, e in zip(names, examples or (), strict=False):
+            if len(np.unique(e)) < len(e):
+                raise ConfigurationError(f"an example id stands twice in the subset {n!r}")
         for n, v, c in zip(names, values, units or examples or values, strict=True):
             count = len(np.unique(c)) if c is not v else len(v)
             if count < distance.fewest:
@@ -80,9 +83,6 @@ class SubsetArrays:
                     f"the subset {n!r} has {count} clusters (examples, where no clusters are "
                     f"given); {distance.name} needs {distance.fewest} or more"
                 )
-        for n, e in zip(names, examples or (), strict=False):
-            if len(np.unique(e)) < len(e):
-                raise ConfigurationError(f"an example id stands twice in the subset {n!r}")
         return cls(names, values, units, examples)
 
     @cached_property

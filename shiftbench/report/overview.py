@@ -139,7 +139,8 @@ def _distance_line(d: dict[str, Any]) -> str:
     space = f" in {d['space']}" if d.get("space") else ""
     head = f"  {d['config']}: {d['source']} → {d['target']}: {d['distance']}{space} "
     if d["value"] is None:
-        return head + f"cannot be told ({d['method']})"
+        why = (d.get("method") or "").removeprefix("cannot tell: ")
+        return head + "cannot be told" + (f": {why}" if why else "")
     bounds = (d.get("low"), d.get("high"))
     if None not in bounds:
         interval = f" [{bounds[0]:.3g}, {bounds[1]:.3g}]"

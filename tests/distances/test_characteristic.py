@@ -121,7 +121,7 @@ def rejections(case, repeats, n_permutations):
 
 @pytest.mark.parametrize("case", ["50", "clusters"])
 def test_type_one_error(case):
-    assert rejections(case, 200, 99) <= most_rejections(200, 0.05, 2)
+    assert rejections(case, 120, 99) <= most_rejections(120, 0.05, 2)
 
 
 @pytest.mark.slow
@@ -156,7 +156,7 @@ def coverage(n, width, shift, size, repeats):
 
 @pytest.mark.parametrize("shift", [0.0, 0.3, 3.0])
 def test_intervals_hold_the_truth(shift):
-    assert coverage((50, 50), 2, shift, 1, 150) >= fewest_hits(150, 0.95, 3)
+    assert coverage((50, 50), 2, shift, 1, 100) >= fewest_hits(100, 0.95, 3)
 
 
 @pytest.mark.slow

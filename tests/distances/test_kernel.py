@@ -196,6 +196,15 @@ def test_bandwidth():
     assert median_bandwidth(many) == pytest.approx(np.sqrt(2 * 2.366), rel=0.03)
 
 
+def test_an_outlier_does_not_hide_the_others():
+    rng = np.random.default_rng(16)
+    x, y = rng.normal(size=(9, 2)), rng.normal(size=(8, 2))
+    x[0] = y[0] = 1e6
+    found = measure("mmd", x, y, bandwidth=1.0, n_permutations=0)
+    codes = (np.arange(9), 9 + np.arange(8))
+    assert found.value == pytest.approx(by_definition(x, y, *codes, rbf(1.0)), abs=1e-4)
+
+
 def test_constant_features():
     same = np.ones((6, 2))
     found = measure("mmd", same, same[:5])
@@ -233,7 +242,8 @@ def test_too_many_examples_and_too_few_clusters():
     with pytest.raises(ConfigurationError, match="of 1 cluster"):
         measure("mmd", y, y + 1, clusters=("aaaaaa", "bcdefg"))
     found = measure("mmd", y, y + 1, clusters=("aabbcc", "defghi"))
-    assert np.isnan(found.low) and "3 clusters on a side" in found.method
+    assert np.isnan(found.low)
+    assert "3 clusters on a side" in found.method
     assert found.p_value is not None
 
 
@@ -322,7 +332,7 @@ def rejections(name, case, repeats, n_permutations, **options):
 
 @pytest.mark.parametrize("case", ["50", "unequal", "wide", "clusters", "ties", "across"])
 def test_type_one_error(case):
-    assert rejections("mmd", case, 200, 99) <= most_rejections(200, 0.05, 6)
+    assert rejections("mmd", case, 120, 99) <= most_rejections(120, 0.05, 6)
 
 
 @pytest.mark.slow
@@ -341,7 +351,8 @@ def test_power():
         x, y, c = gaussians(rng, case.pop("n"), 3, **case)
         for name in ("mmd", "energy"):
             found = measure(name, x, y, clusters=c, n_permutations=199)
-            assert found.p_value == 1 / 200 and found.low > 0
+            assert found.p_value == 1 / 200
+            assert found.low > 0
 
 
 def coverage(name, n, width, shift, size, repeats, **options):
@@ -362,8 +373,8 @@ def coverage(name, n, width, shift, size, repeats, **options):
 @pytest.mark.parametrize("shift", [0.0, 0.3, 1.0, 3.0])
 @pytest.mark.parametrize(("name", "width"), [("mmd", 1), ("mmd", 30), ("energy", 2)])
 def test_intervals_hold_the_truth(name, width, shift):
-    held = coverage(name, (50, 50), width, shift, 1, 120)
-    assert held >= fewest_hits(120, 0.95, 12)
+    held = coverage(name, (50, 50), width, shift, 1, 100)
+    assert held >= fewest_hits(100, 0.95, 12)
 
 
 @pytest.mark.slow
