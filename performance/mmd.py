@@ -78,7 +78,7 @@ def large() -> None:
     before = peak_mb(os.getpid())
     report: dict[str, object] = {"n": [LARGE, LARGE], "width": LARGE_WIDTH, "features": FEATURES}
     for n_permutations, bandwidths in ((0, "single"), (1_000, "single"), (1_000, "aggregate")):
-        start = time.perf_counter()
+        start = time.process_time()
         found = measure(
             "mmd",
             x,
@@ -89,7 +89,7 @@ def large() -> None:
             seed=0,
         )
         report[f"seconds_{n_permutations}_permutations_{bandwidths}"] = round(
-            time.perf_counter() - start, 2
+            time.process_time() - start, 2
         )
     report |= {
         "value": found.value,

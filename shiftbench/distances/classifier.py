@@ -210,7 +210,7 @@ def _made(name: str, seed: int) -> Any:
     if name == "logistic":
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     if name == "forest":
-        return RandomForestClassifier(n_estimators=100, min_samples_leaf=5, random_state=seed)
+        return RandomForestClassifier(n_estimators=50, min_samples_leaf=5, random_state=seed)
     return HistGradientBoostingClassifier(max_iter=50, random_state=seed)
 
 

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftbench.distances.nuisance import crossfit_ridge
-from shiftbench.distances.overlap import Domain, domain_of, spread_after_fits
+from shiftbench.distances.overlap import Domain, domain_of, sign_flip_p_value, spread_after_fits
 from shiftbench.distances.samples import Samples
 from shiftbench.distances.shift import Distance, Shift
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics import Estimate
 from shiftbench.statistics.delong import quantile
-from shiftbench.statistics.permutation import sign_flip_test
 
 __all__ = ["GCM", "gcm"]
 
@@ -79,7 +78,9 @@ def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Sh
     Notes
     -----
     The interval of θ_k is the cluster sandwich with Student's t; for several classes it bounds
-    all θ_k at once (Bonferroni), and so their largest.
+    all θ_k at once (Bonferroni), and so their largest. Its variance, and that of the test's sums,
+    is multiplied by c / (c − effective parameters of both fits), at most by 2, c being the
+    effective number of clusters: at small n the errors of the fits are part of it.
 
     References
     ----------
@@ -109,6 +110,8 @@ def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Sh
         if min(counts[k], len(samples.labels) - counts[k]) >= RAREST
     ]
     chosen = sorted(enough[:MOST])
+    if min(samples.n_clusters) < 2:
+        return Shift(math.nan, method="cannot tell: one cluster on a side")
     domain = domain_of(samples, seed)
     parameters = domain.parameters | {
         "classes": [samples.levels[k] for k in chosen],
@@ -130,9 +133,9 @@ def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Sh
     if n_permutations:
         products = domain.weights * domain.residual * (y - fit.values).T  # (classes, n)
         table = (products[:, None, :] * weights).reshape(-1, len(y)).T
-        test = sign_flip_test(table, samples.clusters, n_permutations=n_permutations, seed=seed)
-        p_value = float(test.adjusted.min())
-        parameters["sign_flips"] = test.n_permutations
+        df = np.repeat(fit.df, weights.shape[1])
+        p_value = sign_flip_p_value(table, df, samples, domain, n_permutations, seed)
+        parameters["sign_flips"] = n_permutations
     parameters["weight_functions"] = weights.shape[1]
     named = {samples.levels[k]: part for k, part in zip(chosen, parts, strict=True)}
     value, low, high, se, method = _summary(parts, signed=len(samples.levels) == 2)
@@ -163,7 +166,7 @@ def _differences(
     for column, own in zip(eta.T, df, strict=True):
         theta = float(v @ (xi * column)) / len(v) / size
         influence = (xi * column - theta * xi**2) / (2 * size)
-        spread = spread_after_fits(influence, samples, domain.df + float(own))
+        spread = spread_after_fits(influence, samples, domain, float(own))
         width = quantile(each, spread.df) * spread.se if spread.variance > 0 else math.nan
         told = "cluster sandwich, t" if samples.clustered else "sandwich, t"
         if eta.shape[1] > 1:

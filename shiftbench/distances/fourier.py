@@ -160,8 +160,7 @@ def fourier_null(samples: Samples, frequencies: Floats, labels: Labels) -> Null:
         wave = waves(samples.features[rows], frequencies)
         unit, at = np.unique(units.of_row[rows], return_inverse=True)
         order = np.argsort(at, kind="stable")
-        starts = np.searchsorted(at[order], np.arange(len(unit)))
-        held = np.add.reduceat(wave[order], starts, axis=0)
+        held = _sums_of_runs(wave[order], np.searchsorted(at[order], np.arange(len(unit))))
         sizes = np.bincount(at).astype(np.float64)
         z = labels[:, unit].astype(np.float64)
         inside += z @ held
@@ -220,6 +219,11 @@ def _runs(codes: Codes, most: int) -> Iterator[slice]:
         start = stop
 
 
+def _sums_of_runs(wave: Floats, starts: Codes) -> Floats:
+    alone = len(starts) == len(wave)
+    return wave if alone else np.asarray(np.add.reduceat(wave, starts, axis=0))
+
+
 def _by_cluster_side(
     wave: Floats, samples: Samples, rows: Codes
 ) -> tuple[Floats, Codes, Codes, Codes]:
@@ -230,5 +234,5 @@ def _by_cluster_side(
     key = 2 * samples.clusters[rows] + ~samples.is_source[rows]
     order = np.argsort(key, kind="stable")
     names, first = np.unique(key[order], return_index=True)
-    held = np.add.reduceat(wave[order], first, axis=0)
+    held = _sums_of_runs(wave[order], first)
     return held, order[first], names % 2, names // 2

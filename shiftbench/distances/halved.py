@@ -30,7 +30,8 @@ def halves(
 
     A cluster with rows on both sides is in the first halves or in the second ones, so that the
     first half of one side and the second of the other share none. An odd cluster is left out where
-    there are others of its sort, so that halves are of one size.
+    there are others of its sort, so that halves are of one size. Which side is called the source
+    makes no difference.
 
     Parameters
     ----------
@@ -45,9 +46,15 @@ def halves(
     >>> [int(h.sum()) for h in (*x, *y)]
     [2, 2, 6, 6]
     """
+    # The order of the samples' clusters depends on which side is the source; this one does not.
+    line = stream(0, "order of clusters").normal(size=samples.features.shape[1])
+    place = np.bincount(samples.clusters, weights=samples.features @ line)
     dealt = []
-    for stratum in (0, 2, 1):  # so that the clusters of each side are next to each other
-        inside = rng.permutation(np.flatnonzero(samples.strata == stratum))
+    turned = samples.source.sum(axis=0).tolist() > samples.target.sum(axis=0).tolist()
+    # Clusters of both sides in the middle: those of each side are next to each other.
+    for stratum in (1, 2, 0) if turned else (0, 2, 1):
+        inside = np.flatnonzero(samples.strata == stratum)
+        inside = rng.permutation(inside[np.argsort(place[inside], kind="stable")])
         odd = len(inside) % 2 == 1 and len(inside) > 1
         dealt.append(inside[: len(inside) - odd])
     order = np.concatenate(dealt)

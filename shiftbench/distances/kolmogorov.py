@@ -236,7 +236,7 @@ KS = Distance(
     kind="covariate",
     takes="features",
     compute=ks,
-    summary="Largest Kolmogorov–Smirnov distance of all features.",
+    summary="Largest Kolmogorov–Smirnov distance of all features",
     symmetric=True,
     bounds=(0.0, 1.0),
 )

@@ -324,7 +324,7 @@ LABEL_TV = Distance(
     kind="label",
     takes="labels",
     compute=label_tv,
-    summary="Total variation between the shares of labels.",
+    summary="Total variation between the shares of labels",
     symmetric=True,
     bounds=(0.0, 1.0),
 )
@@ -334,7 +334,7 @@ LABEL_JS = Distance(
     kind="label",
     takes="labels",
     compute=label_js,
-    summary="Jensen–Shannon divergence between the shares of labels, in bits.",
+    summary="Jensen–Shannon divergence between the shares of labels, in bits",
     symmetric=True,
     bounds=(0.0, 1.0),
 )

@@ -111,7 +111,7 @@ def measure(
     >>> x = np.random.default_rng(0).normal(size=(60, 2))
     >>> found = measure("energy", x[:30], x[30:] + 2, seed=0)
     >>> round(found.value, 1), found.p_value < 0.01
-    (2.8, True)
+    (2.9, True)
     """
     distance = distance_named(name)
     known = options_of(distance)

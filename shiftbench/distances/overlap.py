@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 from shiftbench.distances.basis import Basis, folds_of_clusters, pooled_basis
 from shiftbench.distances.nuisance import crossfit_logistic
 from shiftbench.distances.samples import Samples
-from shiftbench.statistics import Clusters
+from shiftbench.statistics import Clusters, stream
 from shiftbench.statistics.delong import Spread, placements, two_sample_spread
+from shiftbench.statistics.permutation import permutation_p_values
 
-__all__ = ["Domain", "auc_of_folds", "domain_of", "spread_after_fits", "spread_of"]
+__all__ = [
+    "Domain",
+    "auc_of_folds",
+    "domain_of",
+    "sign_flip_p_value",
+    "spread_after_fits",
+    "spread_of",
+]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -23,6 +31,7 @@ Codes = NDArray[np.int64]
 FOLDS = 5
 LANDMARKS = 60
 LINEAR = 30
+_CELLS = 4_000_000  # signs held at a time
 FEWEST = 5.0
 """Effective units (clusters) that each side needs where the two overlap."""
 BETWEEN = (0.1, 0.9)
@@ -156,16 +165,86 @@ def spread_of(values: Floats, samples: Samples) -> Spread:
     return two_sample_spread(values[:n], values[n:], pair)
 
 
-def spread_after_fits(influence: Floats, samples: Samples, parameters: float) -> Spread:
-    """The same for an estimate that rests on fitted models, with so many effective parameters.
+def spread_after_fits(influence: Floats, samples: Samples, domain: Domain, df: float) -> Spread:
+    """The same for an estimate that rests on the domain classifier and on regressions.
 
-    What the fits add to the variance is of second order, about its share parameters / clusters:
-    the variance is multiplied by c / (c − parameters), as White's is in HC1, at most by 2.
+    Parameters
+    ----------
+    influence : (n,) float64 array
+    samples : Samples
+    domain : Domain
+    df : float
+        Effective parameters of the regressions.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> s = Samples(rng.normal(size=(80, 1)), 40, np.arange(80))
+    >>> domain, influence = domain_of(s, seed=0), rng.normal(size=80)
+    >>> plain, after = spread_of(influence, s), spread_after_fits(influence, s, domain, 1e9)
+    >>> bool(np.isclose(after.variance, 2 * plain.variance))
+    True
     """
     found = spread_of(influence, samples)
-    c = len(samples.strata)
-    factor = c / max(c - parameters, c / 2)
+    factor = _inflation(samples, domain, df)
     return Spread(factor * found.variance, found.df, found.n_clusters, found.units, found.across)
+
+
+def sign_flip_p_value(
+    products: Floats, df: Floats, samples: Samples, domain: Domain, n_flips: int, seed: int
+) -> float:
+    """Of the largest of several studentised sums being 0, by flipping the signs of whole clusters.
+
+    Parameters
+    ----------
+    products : (n, k) float64 array
+        The rows' parts of each sum.
+    df : (k,) float64 array
+        Effective parameters of the regression that each rests on.
+    samples : Samples
+    domain : Domain
+    n_flips : int
+    seed : int
+
+    References
+    ----------
+    Chung & Romano, Ann. Stat. 41 (2013), studentised randomisation; (b + 1)/(m + 1): Phipson &
+    Smyth (2010).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> s = Samples(rng.normal(size=(80, 1)), 40, np.arange(80))
+    >>> sign_flip_p_value(np.ones((80, 1)), np.zeros(1), s, domain_of(s, seed=0), 99, seed=0)
+    0.01
+    """
+    sums = Clusters(samples.clusters, len(samples.strata)).sums(products)
+    size = np.sqrt((sums**2).sum(axis=0))
+    sums = sums[:, size > 0] / size[size > 0]
+    if not sums.shape[1]:
+        return 1.0
+    inflation = np.array([_inflation(samples, domain, float(one)) for one in df[size > 0]])
+    observed = float((np.abs(sums.sum(axis=0)) / np.sqrt(inflation)).max())
+    rng = stream(seed, "sign flips of clusters")
+    step = max(1, _CELLS // len(sums))
+    drawn: list[Floats] = []
+    for start in range(0, n_flips, step):
+        signs = rng.integers(0, 2, size=(min(step, n_flips - start), len(sums))) * 2.0 - 1
+        drawn.append(np.abs(signs @ sums).max(axis=1))
+    return float(permutation_p_values([observed], np.concatenate(drawn)[:, None])[0])
+
+
+def _inflation(samples: Samples, domain: Domain, df: float) -> float:
+    """How much the fits add to a variance: c / (c − parameters), at most 2.
+
+    Each pair of examples in different folds enters a product of two residuals twice, as the error
+    of either fit; that is a share of the variance of about parameters / c, and is not seen by
+    sums over clusters. The factor is that of the HC1 variance; c is the effective number of
+    clusters, both sides weighing the same.
+    """
+    own = np.bincount(samples.clusters, weights=domain.weights)
+    c = float(own.sum() ** 2 / (own**2).sum())
+    return c / max(c - domain.df - df, c / 2)
 
 
 def auc_of_folds(scores: Floats, samples: Samples, fold: Codes) -> tuple[float, Spread]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shiftbench.distances.samples import Samples
 from shiftbench.distances.shares import counts_by, counts_without_groups, permuted_counts
-from shiftbench.distances.shift import NAN, Distance, Shift
+from shiftbench.distances.shift import Distance, Shift
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics.jackknife import jackknife
 from shiftbench.statistics.norms import root_interval
@@ -101,7 +101,7 @@ def psi(
     and the interval (Bonferroni) allow for it. The interval is made on the root's scale
     (`root_interval`), for the index with these edges; its lower bound is 0 where the permutation
     test does not reject. Where a bin is empty on one side the index, which is unbounded, has a
-    lower bound alone.
+    lower bound alone: `high` is infinite.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def psi(
     return Shift(
         float(values[top]),
         min(low, max(float(values[top]), 0.0)),
-        max(high, float(values[top])) if high == high else NAN,
+        max(high, float(values[top])),
         method=method,
         p_value=p_value,
         se=se[top],
@@ -278,7 +278,7 @@ def _interval(
     empty = any(bool(((s == 0) != (t == 0)).any()) for _, s, t in binned)
     method = "jackknife of clusters on the root's scale, inverted permutation test at 0"
     if empty:
-        return max(lows), NAN, errors, f"lower bound, {method}: a bin is empty on one side"
+        return max(lows), math.inf, errors, f"lower bound, {method}: a bin is empty on one side"
     return max(lows), max(highs), errors, method
 
 
@@ -314,6 +314,6 @@ PSI = Distance(
     kind="covariate",
     takes="features",
     compute=psi,
-    summary="Largest population stability index of all features.",
+    summary="Largest population stability index of all features",
     symmetric=False,
 )

@@ -35,7 +35,7 @@ __all__ = ["WASSERSTEIN", "wasserstein"]
 Floats = NDArray[np.float64]
 NAN = math.nan
 
-_EXACT_WORK = 1e11  # in units of `assignment.work`
+_WORK = 1e11  # in units of `assignment.work`
 _MOST_COPIES = 1_000
 _MOST_CELLS = 40_000
 _FEWEST = 99
@@ -135,7 +135,7 @@ def wasserstein(
     def relabelled(labels: Floats) -> Floats:
         return np.array([transport_cost(costs[np.ix_(s, ~s)]) for s in labels > 0.5])
 
-    count = affordable(n_permutations, work(m, n, equal), _EXACT_WORK, _FEWEST)
+    count = affordable(n_permutations, work(m, n, equal), _WORK, _FEWEST)
     p, made, exact = relabelled_p_value(samples, plug_in, relabelled, count, seed)
     parameters |= {"permutations": made, "all_permutations": exact, "n_splits": n_splits}
     method = "upper: plug-in + t × its error; lower: a cross-fitted potential − t × its error"

@@ -59,9 +59,17 @@ def _task(
     columns = {n: _columns(examples, config, n) for n in names}
     own = [*dict.fromkeys([*entry.notes.get("shift_columns", []), *shift_columns])]
     for source, target in combinations(names, 2):
-        pair = {"config": config, "source_name": source, "target_name": target}
         a, b = columns[source], columns[target]
-        yield balance(a, b, columns=None, cluster="cluster_id", seed=seed, **pair), None
+        table = balance(
+            a,
+            b,
+            cluster="cluster_id",
+            seed=seed,
+            config=config,
+            source_name=source,
+            target_name=target,
+        )
+        yield table, None
         if source == reference:
             found = audit(
                 a,
@@ -73,7 +81,7 @@ def _task(
             )
             verdict = {"config": config, "source": source, "target": target,
                        "verdict": found.verdict, "words": found.words}  # fmt: skip
-            yield found.rows(**pair), verdict
+            yield found.rows(config=config, source_name=source, target_name=target), verdict
 
 
 def _columns(examples: Examples, config: str, split: str) -> pa.Table:

@@ -59,7 +59,7 @@ def jackknife(whole: float, left_out: ArrayLike, strata: ArrayLike) -> Jackknife
     --------
     >>> x = np.array([1.0, 2.0, 4.0, 5.0])
     >>> found = jackknife(x.mean(), [np.delete(x, i).mean() for i in range(4)], np.zeros(4))
-    >>> abs(found.bias) < 1e-12, bool(np.isclose(found.se, x.std(ddof=1) / 2)), found.df
+    >>> bool(abs(found.bias) < 1e-12), bool(np.isclose(found.se, x.std(ddof=1) / 2)), found.df
     (True, True, 3.0)
     """
     values = np.asarray(left_out, dtype=np.float64)
@@ -68,13 +68,14 @@ def jackknife(whole: float, left_out: ArrayLike, strata: ArrayLike) -> Jackknife
         raise ConfigurationError(
             f"there are {values.shape} values and {which.shape} strata; give one a group"
         )
+    whole = float(whole)
     bias = variance = spread = 0.0
     for stratum in np.unique(which):
         inside = values[which == stratum]
         n = len(inside)
         if n < 2:
             return Jackknife(math.nan, math.nan, math.nan)
-        bias += (n - 1) * (float(inside.mean()) - whole)
+        bias += (n - 1) * float(inside.mean() - whole)
         own = (n - 1) / n * float(((inside - inside.mean()) ** 2).sum())
         variance += own
         spread += own**2 / (n - 1)

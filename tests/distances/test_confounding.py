@@ -301,4 +301,4 @@ def test_nothing_differs(n, size):
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "size"), [(10, 1), (20, 1), (50, 1), (200, 1), (160, 8), (320, 8)])
 def test_nothing_differs_closely(n, size):
-    check_nothing_differs(400 if n <= 50 else 150, n, size)
+    check_nothing_differs(250 if n <= 50 else 100, n, size)
