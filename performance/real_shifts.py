@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 import shiftbench as sb
-from shiftbench.distances.kernel import median_bandwidth
+from shiftbench.distances.bandwidth import median_bandwidth
 from shiftbench.distances.shift import Shift
 from shiftbench.statistics import priorities
 

@@ -153,7 +153,7 @@ def fourier_null(samples: Samples, frequencies: Floats, labels: Labels) -> Null:
     """
     units, m = samples.units, len(labels)
     columns = 2 * frequencies.shape[1]
-    inside, total = np.zeros((m, columns)), np.zeros(columns)
+    inside, total, n = np.zeros((m, columns)), np.zeros(columns), np.zeros(m)
     own = np.zeros((3, m))  # of the pairs source-source, target-target, between
     n_own = np.zeros((3, m))
     for rows in _blocks(samples.clusters, max(columns, m)):
@@ -164,6 +164,7 @@ def fourier_null(samples: Samples, frequencies: Floats, labels: Labels) -> Null:
         sizes = np.bincount(at).astype(np.float64)
         z = labels[:, unit].astype(np.float64)
         inside += z @ held
+        n += z @ sizes
         total += held.sum(axis=0)
         free = units.stratum[unit] == 0
         square = np.einsum("ij,ij->i", held, held)
@@ -178,8 +179,6 @@ def fourier_null(samples: Samples, frequencies: Floats, labels: Labels) -> Null:
             same = cluster[some][:, None] == cluster[some][None, :]
             _add_own(own, z[:, chosen], np.where(same, held[chosen] @ held[chosen].T, 0.0))
             _add_own(n_own, z[:, chosen], same.astype(np.float64))
-    size = np.bincount(units.of_row, minlength=labels.shape[1])
-    n = labels.astype(np.float64) @ size.astype(np.float64)
     rest = total - inside
     length = np.einsum("ij,ij->i", inside, inside), np.einsum("ij,ij->i", rest, rest)
     between = np.einsum("ij,ij->i", inside, rest)

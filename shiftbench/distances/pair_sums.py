@@ -30,7 +30,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-GROUPS = 200
+GROUPS = 100
 FEWEST_CLUSTERS = 4  # below, the noise of the sums cannot be told from their level
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
+from shiftbench.measuring.sides import Side
 from shiftbench.statistics import priorities
 
 __all__ = ["reference_losses"]
@@ -16,7 +16,7 @@ FOLDS = 5
 
 
 def reference_losses(
-    pair: Any, sampled: tuple[Any, ...], features: tuple[Any, ...], seed: int
+    source: Side, target: Side, names: tuple[str, str], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Errors (0 or 1) of a logistic regression on the space's features.
 
@@ -30,19 +30,22 @@ def reference_losses(
     """
     from sklearn.linear_model import LogisticRegression
 
-    tables = [r.table for r in sampled]
-    for table, split in zip(tables, (pair.source, pair.target), strict=True):
+    for side, split in zip((source, target), names, strict=True):
+        table = side.rows.table
         column = table["label"] if "label" in table.column_names else None
-        if column is None or column.null_count or not str(column.type).endswith("string"):
+        if column is None or column.null_count or not pa.types.is_string(column.type):
             raise ConfigurationError(
                 f"the split {split!r} has examples without one class, and the reference model of "
                 "this decomposition needs one an example"
             )
-    y, y_target = (np.array(t["label"].to_pylist()) for t in tables)
+    y, y_target = np.array(source.labels), np.array(target.labels)
+    x, x_target = source.features, target.features
+    assert x is not None
+    assert x_target is not None
     if len(np.unique(y)) < 2:
-        raise ConfigurationError(f"the split {pair.source!r} has one class only")
-    names, codes = np.unique(tables[0]["cluster_id"].to_pylist(), return_inverse=True)
-    order = np.argsort(np.argsort(priorities(seed, "folds of the reference model", names.tolist())))
+        raise ConfigurationError(f"the split {names[0]!r} has one class only")
+    units, codes = np.unique(source.clusters, return_inverse=True)
+    order = np.argsort(np.argsort(priorities(seed, "folds of the reference model", units.tolist())))
     fold = (order % FOLDS)[codes]
     model = LogisticRegression(max_iter=1000)
     errors = np.empty(len(y))
@@ -50,10 +53,10 @@ def reference_losses(
         inside = fold == k
         if len(np.unique(y[~inside])) < 2:
             raise ConfigurationError(
-                f"the split {pair.source!r} has too few clusters of its second class"
+                f"the split {names[0]!r} has too few clusters of its second class"
             )
         if inside.any():
-            fitted = model.fit(features[0][~inside], y[~inside])
-            errors[inside] = fitted.predict(features[0][inside]) != y[inside]
-    model.fit(features[0], y)
-    return errors, (model.predict(features[1]) != y_target).astype(np.float64)
+            fitted = model.fit(x[~inside], y[~inside])
+            errors[inside] = fitted.predict(x[inside]) != y[inside]
+    model.fit(x, y)
+    return errors, (model.predict(x_target) != y_target).astype(np.float64)

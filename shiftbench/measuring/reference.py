@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from shiftbench.distances.kernel import median_bandwidth
+from shiftbench.distances.bandwidth import median_bandwidth
+from shiftbench.errors import ConfigurationError
 from shiftbench.measuring.examples import Examples, Rows
 from shiftbench.measuring.features import FeatureStore, Run
 from shiftbench.spaces.space import Fitted, Space, parse_space, space_name
@@ -58,14 +59,23 @@ class FittedSpace:
         }
 
 
-def default_space(examples: Examples) -> str:
-    """The space for a benchmark's content: pixels of images, text, or else its plain columns."""
+def default_space(examples: Examples, left_out: list[dict[str, Any]]) -> str | None:
+    """The space for a benchmark's content: pixels of images, text, or else its plain columns.
+
+    None where it has nothing that could be compared; `left_out` then gets the reason.
+    """
     config = examples.tasks[0] if examples.tasks else examples.everything
     schema = examples.schema(str(config))
-    for name in examples.content:
-        if name in schema.names and pa.types.is_struct(schema.field(name).type):
-            return "pixels"
-    return "text" if examples.content == ("text",) else "tabular"
+    name = "text" if examples.content == ("text",) else "tabular"
+    for content in examples.content:
+        if content in schema.names and pa.types.is_struct(schema.field(content).type):
+            name = "pixels"
+    try:
+        parse_space(name).columns(schema)
+    except ConfigurationError as error:
+        left_out.append({"distance": "all distances between features", "reason": str(error)})
+        return None
+    return name
 
 
 def reference_rows(examples: Examples, most: int, seed: int) -> Rows:

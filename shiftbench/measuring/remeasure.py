@@ -84,7 +84,7 @@ def measure_benchmark(
         )
     examples = examples_of(folder, bench.manifest)
     _check_columns(examples, shift_columns)
-    tables = {n: bench.table(n) for n in ("subsets", "membership") if n in bench.configs}
+    tables = {n: bench.table(n) for n in bench.configs if n in ("subsets", "membership")}
     run = partial(engine.run, n_jobs=n_jobs)
     with open_stage(folder, bench.manifest.sha256, overwrite=True) as stage:
         if read_manifest(folder).sha256 != bench.manifest.sha256:

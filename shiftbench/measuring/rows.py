@@ -13,7 +13,7 @@ from shiftbench.distances.shift import Shift
 from shiftbench.schema import SHIFT_DISTANCES
 from shiftbench.statistics import Estimate
 
-__all__ = ["estimate_row", "merged", "shift_rows", "shift_table"]
+__all__ = ["estimate_row", "merged", "of_space", "shift_rows", "shift_table"]
 
 _KEY = ("config", "source", "target", "kind", "distance", "space", "parameters", "seed")
 
@@ -67,6 +67,16 @@ def estimate_row(
     }
 
 
+def of_space(space: Any, max_examples: int) -> dict[str, Any]:
+    """What a line's parameters say of the space, and of the sample in it."""
+    if space is None:
+        return {}
+    return {
+        "space_fingerprint": space.fitted.fingerprint[:16],
+        "max_examples": max_examples,
+    }
+
+
 def shift_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """The lines as a table."""
     return pa.Table.from_pylist([dict(r) for r in rows], schema=SHIFT_DISTANCES)
@@ -92,7 +102,7 @@ def merged(before: pa.Table, found: pa.Table) -> pa.Table:
 
 
 def _told(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _json(parameters: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from shiftbench.measuring.settings import Measurement
 from shiftbench.measuring.subsets import subset_distances
 from shiftbench.measuring.tasks import measure_pair, pairs_of
 from shiftbench.progress import bar
+from shiftbench.spaces.space import parse_space, space_name
 
 __all__ = ["Measured", "measure_examples"]
 
@@ -71,25 +72,29 @@ def measure_examples(
     ContentError
         Content that cannot be read.
     """
-    names = settings.spaces or (default_space(examples),)
     pairs = list(pairs_of(examples, settings))
     reference = reference_rows(examples, settings.max_examples, settings.seed)
     rows: list[dict[str, Any]] = []
     parts: list[pa.Table] = []
     left_out: list[dict[str, Any]] = []
     spaces: dict[str, Any] = {}
-    for number, text in enumerate(names):
-        known = stored.get(text)
-        space = fitted_space(
-            text, examples, reference, run, seed=settings.seed, stored=known, show=show
-        )
-        spaces[space.name] = space.entry
+    contexts = _contexts(tables.get("subsets"))
+    for number, text in enumerate(settings.spaces or (default_space(examples, left_out),)):
+        space = None
+        if text is not None:
+            known = stored.get(space_name(parse_space(text)))
+            space = fitted_space(
+                text, examples, reference, run, seed=settings.seed, stored=known, show=show
+            )
+            spaces[space.name] = space.entry
         # The last bits of a matrix product change with the number of threads; tables must not.
         with threadpool_limits(limits=1), bar("distances", len(pairs), "pair", show=show) as done:
             for pair in pairs:
-                rows += measure_pair(pair, space, settings, whole=number == 0, left_out=left_out)
+                rows += measure_pair(
+                    pair, space, settings, contexts, whole=number == 0, left_out=left_out
+                )
                 done.update()
-            if settings.subsets and {"subsets", "membership"} <= tables.keys():
+            if space is not None and settings.subsets and {"subsets", "membership"} <= {*tables}:
                 parts.append(
                     subset_distances(
                         examples, tables["subsets"], tables["membership"], space, settings, left_out
@@ -97,3 +102,11 @@ def measure_examples(
                 )
     table = pa.concat_tables([shift_table(rows), *parts])
     return Measured(table.combine_chunks(), spaces, left_out)
+
+
+def _contexts(subsets: pa.Table | None) -> dict[str, str]:
+    """The context of each subset that has one."""
+    if subsets is None:
+        return {}
+    both = zip(subsets["subset"].to_pylist(), subsets["context"].to_pylist(), strict=True)
+    return {name: context for name, context in both if context is not None}

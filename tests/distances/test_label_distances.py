@@ -155,8 +155,8 @@ def test_quickly_valid(name):
 CELLS = [
     (k, power, tilt, n, size)
     for k, power in ((2, 0.0), (2, 1.5), (5, 0.0), (20, 1.5), (100, 0.0))
-    for tilt in (0.0, 0.3, 1.0, 3.0)
-    for n, size in (((50, 50), 1), ((50, 200), 1), ((200, 50), 1), ((200, 200), 1), ((40, 40), 8))
+    for tilt in (0.0, 0.3, 3.0)
+    for n, size in (((50, 50), 1), ((50, 200), 1), ((200, 200), 1), ((40, 40), 8))
     if k < 100 or size == 1
 ]
 
@@ -164,7 +164,7 @@ CELLS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_valid(name):
-    repeats = 200
+    repeats = 120
     nulls = sum(tilt == 0 for _, _, tilt, _, _ in CELLS)
     bad = []
     for k, power, tilt, n, size in CELLS:
