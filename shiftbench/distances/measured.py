@@ -142,13 +142,16 @@ def measure(
 def completed(found: Shift, distance: Distance, samples: Samples, level: float, seed: int) -> Shift:
     """What every distance's result has: names and counts; and what none can have is taken off it.
 
-    Shared examples leave no p-value, and one cluster on a side no interval either.
+    Shared examples leave no p-value, and one cluster on a side no interval either. An interval that
+    a value corrected for bias lies outside of, as below 0, is extended to it.
     """
     parameters = dict(found.parameters)
     if samples.shared:
         parameters["shared_examples"] = samples.shared
     found = replace(
         found,
+        low=found.value if found.low > found.value else found.low,
+        high=found.value if found.high < found.value else found.high,
         distance=distance.name,
         kind=distance.kind,
         level=level,

@@ -30,7 +30,7 @@ Codes = NDArray[np.int64]
 
 FOLDS = 5
 LANDMARKS = 60
-LINEAR = 30
+LINEAR = 100
 _CELLS = 4_000_000  # signs held at a time
 FEWEST = 5.0
 """Effective units (clusters) that each side needs where the two overlap."""

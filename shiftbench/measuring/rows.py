@@ -55,12 +55,12 @@ def shift_rows(
 def estimate_row(
     found: Estimate, distance: str, shared: Mapping[str, Any], more: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The line of an estimate."""
+    """The line of an estimate; an interval of what cannot be negative is extended to its value."""
     return dict(shared) | {
         "distance": distance,
         "value": _told(found.value),
-        "low": _told(found.low),
-        "high": _told(found.high),
+        "low": _told(found.value if found.low > found.value else found.low),
+        "high": _told(found.value if found.high < found.value else found.high),
         "method": found.method,
         "p_value": found.p_value,
         "parameters": _json({**found.parameters, **more, "level": found.level}),

@@ -186,10 +186,23 @@ def l1_interval(difference: Floats, errors: Floats, level: float = 0.95) -> tupl
     known = np.abs(difference) > band * spread
     signed = errors * np.sign(difference)
     above = 0.5 * (signed[:, known].sum(axis=1) + np.abs(errors[:, ~known]).sum(axis=1))
-    witness = 0.5 * signed.sum(axis=1)
+    witness = 0.5 * (errors @ _witness(difference, errors))
     low = norm - float(np.quantile(above, 1 - alpha / 2))
     high = norm + critical(level) * float(np.sqrt((witness**2).mean()))
     return max(low, 0.0), max(high, 0.0)
+
+
+def _witness(difference: Floats, errors: Floats) -> Floats:
+    """The signs of the difference; where it is exactly 0, those along which the error is largest.
+
+    Equal shares, as in samples that were drawn to be balanced, are no proof of equal truths.
+    """
+    signs = np.sign(difference)
+    level = signs == 0
+    if level.any():
+        _, _, directions = np.linalg.svd(errors[:, level], full_matrices=False)
+        signs[level] = np.where(directions[0] < 0, -1.0, 1.0)
+    return signs
 
 
 def root_interval(
