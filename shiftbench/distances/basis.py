@@ -36,11 +36,15 @@ class Basis:
         kernel values, exactly so where all examples are landmarks.
     bandwidth : float
         The median distance of the standardised examples.
+    dimensions : float
+        Effective number of dimensions of the standardised features, (Σλ)² / Σλ² of the
+        eigenvalues of their covariance (the participation ratio).
     """
 
     linear: Floats
     kernel: Floats
     bandwidth: float
+    dimensions: float = 0.0
 
 
 def folds_of_clusters(
@@ -123,25 +127,26 @@ def pooled_basis(samples: Samples, rank: int, seed: int, *, linear: int | None =
     bandwidth = float(np.sqrt(np.median(positive)))
     marks = z[rows[:rank]]
     inner = np.exp(-cdist(marks, marks, "sqeuclidean") / (2 * bandwidth**2))
-    values, vectors = np.linalg.eigh(inner)
-    kept = np.flatnonzero(values > _DROPPED * values[-1])[::-1]
+    scales, vectors = np.linalg.eigh(inner)
+    kept = np.flatnonzero(scales > _DROPPED * scales[-1])[::-1]
     cross = np.exp(-cdist(z, marks, "sqeuclidean") / (2 * bandwidth**2))
+    components, values = _principal(z, rank if linear is None else linear)
     return Basis(
-        _principal(z, rank if linear is None else linear),
-        cross @ (vectors[:, kept] / np.sqrt(values[kept])),
+        components,
+        cross @ (vectors[:, kept] / np.sqrt(scales[kept])),
         bandwidth,
+        float(values.sum() ** 2 / (values**2).sum()),
     )
 
 
-def _principal(z: Floats, most: int) -> Floats:
+def _principal(z: Floats, most: int) -> tuple[Floats, Floats]:
+    """The leading components of z, and the eigenvalues of its covariance."""
     n, d = z.shape
-    if d <= n:
-        values, vectors = np.linalg.eigh(z.T @ z)
-        kept = np.flatnonzero(values > _DROPPED * values[-1])[::-1][:most]
-        return np.asarray(z @ vectors[:, kept] / np.sqrt(d))
-    values, vectors = np.linalg.eigh(z @ z.T)
+    values, vectors = np.linalg.eigh(z.T @ z if d <= n else z @ z.T)
     kept = np.flatnonzero(values > _DROPPED * values[-1])[::-1][:most]
-    return np.asarray(vectors[:, kept] * np.sqrt(values[kept] / d))
+    if d <= n:
+        return np.asarray(z @ vectors[:, kept] / np.sqrt(d)), values
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept] / d)), values
 
 
 def _clusters_by_content(samples: Samples, seed: int) -> Codes:

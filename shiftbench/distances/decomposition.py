@@ -53,8 +53,10 @@ def disde(samples: Samples, *, n_permutations: int, level: float, seed: int) -> 
     Shift
         The p-value is of E[ℓ | x] being the same on both sides: of Σ ξ (ℓ − m(x)), m fitted to
         both sides together, by flipping signs (see `gcm`). `parts` has the three terms and
-        ``total``. Where there is no overlap (fewer than five effective clusters on a
-        side where the probability of either side is 0.1 to 0.9), all but the total are nan.
+        ``total``. Where there is no overlap (fewer than five effective clusters on a side where
+        the probability of either side is 0.1 to 0.9), or the features have more effective
+        dimensions than the square root of the number of effective clusters (see `gcm`), all but
+        the total are nan.
 
     Assumptions
     -----------

@@ -85,8 +85,8 @@ def crossfit_ridge(
         for i, penalty in enumerate(penalties):
             coefficients = np.linalg.solve(gram + np.diag(penalty), right)
             found[i, outside] = middle + x[outside] @ coefficients
-    errors = np.where(fitted, weights, 0.0)[None, :, None] * (found - table) ** 2
-    best = np.array([_undersmoothed(errors[:, :, j]) for j in range(table.shape[1])])
+    error = np.einsum("i,pik->pk", np.where(fitted, weights, 0.0), (found - table) ** 2)
+    best = error.argmin(axis=0)
     values = found[best, :, np.arange(table.shape[1])].T
     own = np.where(fitted, weights, 0.0)
     df = {b: _parameters(x, own, penalties[b]) for b in set(best.tolist())}
@@ -146,17 +146,6 @@ def _design(basis: Basis) -> tuple[Floats, Floats]:
 def _parameters(x: Floats, curve: Floats, penalty: Floats, total: float | None = None) -> float:
     gram = (x * (curve / (total or curve.sum()))[:, None]).T @ x
     return float(np.trace(np.linalg.solve(gram + np.diag(penalty), gram)))
-
-
-def _undersmoothed(errors: Floats) -> int:
-    """The least linear penalty that is within a standard error of the best: bias is what harms."""
-    best = int(errors.sum(axis=1).argmin())
-    for i, (_, kernel) in enumerate(_GRID):  # linear penalties rise
-        if kernel == _GRID[best][1]:
-            more = errors[i] - errors[best]
-            if more.sum() <= np.sqrt((more**2).sum()):
-                return i
-    return best
 
 
 def _newton(x: Floats, y: Floats, w: Floats, penalties: Floats) -> Floats:

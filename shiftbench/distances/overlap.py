@@ -65,6 +65,8 @@ class Domain:
     penalties : (float, float)
     df : float
         Effective parameters of the classifier.
+    units : float
+        Effective number of clusters, both sides weighing the same.
     """
 
     probability: Floats
@@ -78,12 +80,20 @@ class Domain:
     overlapping: tuple[int, int]
     penalties: tuple[float, float]
     df: float
+    units: float
 
     @property
     def refusal(self) -> str:
-        """Why nothing can be said of what both sides have in common; empty where it can."""
-        fewest = min(*self.effective, *self.overlapping)
-        if fewest >= FEWEST:
+        """Why the two cannot be compared at equal features; empty where they can."""
+        # Each fit errs by about √(d / c); their product has to be below the noise, 1 / √c.
+        dimensions = self.basis.dimensions
+        if dimensions**2 > self.units:
+            return (
+                f"cannot tell: the features have {dimensions:.0f} effective dimensions, too many "
+                f"to compare the two sides at equal features with {self.units:.0f} effective "
+                f"clusters; at most {math.sqrt(self.units):.0f}, their root: reduce the features"
+            )
+        if min(*self.effective, *self.overlapping) >= FEWEST:
             return ""
         return (
             "cannot tell: no overlap; of source and target, "
@@ -104,6 +114,7 @@ class Domain:
             "overlap_share": self.share,
             "overlap_effective_clusters": list(self.effective),
             "overlapping_clusters": list(self.overlapping),
+            "effective_dimensions": self.basis.dimensions,
         }
 
 
@@ -144,6 +155,7 @@ def domain_of(samples: Samples, seed: int) -> Domain:
         (overlapping[0], overlapping[1]),
         found.penalties[0],
         float(found.df[0]),
+        float((own := units.sums(weights)).sum() ** 2 / (own**2).sum()),
     )
 
 
@@ -186,7 +198,7 @@ def spread_after_fits(influence: Floats, samples: Samples, domain: Domain, df: f
     True
     """
     found = spread_of(influence, samples)
-    factor = _inflation(samples, domain, df)
+    factor = _inflation(domain, df)
     return Spread(factor * found.variance, found.df, found.n_clusters, found.units, found.across)
 
 
@@ -223,7 +235,7 @@ def sign_flip_p_value(
     sums = sums[:, size > 0] / size[size > 0]
     if not sums.shape[1]:
         return 1.0
-    inflation = np.array([_inflation(samples, domain, float(one)) for one in df[size > 0]])
+    inflation = np.array([_inflation(domain, float(one)) for one in df[size > 0]])
     observed = float((np.abs(sums.sum(axis=0)) / np.sqrt(inflation)).max())
     rng = stream(seed, "sign flips of clusters")
     step = max(1, _CELLS // len(sums))
@@ -234,7 +246,7 @@ def sign_flip_p_value(
     return float(permutation_p_values([observed], np.concatenate(drawn)[:, None])[0])
 
 
-def _inflation(samples: Samples, domain: Domain, df: float) -> float:
+def _inflation(domain: Domain, df: float) -> float:
     """How much the fits add to a variance: c / (c − parameters), at most 2.
 
     Each pair of examples in different folds enters a product of two residuals twice, as the error
@@ -242,8 +254,7 @@ def _inflation(samples: Samples, domain: Domain, df: float) -> float:
     sums over clusters. The factor is that of the HC1 variance; c is the effective number of
     clusters, both sides weighing the same.
     """
-    own = np.bincount(samples.clusters, weights=domain.weights)
-    c = float(own.sum() ** 2 / (own**2).sum())
+    c = domain.units
     return c / max(c - domain.df - df, c / 2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,6 +165,16 @@ def test_refuses_without_overlap_and_reports_it() -> None:
     assert min(near.parameters["overlap_effective_clusters"]) > 80
 
 
+def test_refuses_more_dimensions_than_it_can_adjust_for() -> None:
+    found = _run(_draw(6, 50, 50, d=100, delta=1))
+    assert math.isnan(found.value)
+    assert "too many" in found.method
+    # Many columns of few dimensions are no obstacle.
+    s = _draw(6, 60, 60, d=2)
+    wide = s.features @ np.random.default_rng(0).normal(size=(2, 200))
+    assert not math.isnan(_run(replace(s, features=wide)).value)
+
+
 def test_one_cluster_on_a_side_is_refused() -> None:
     x = np.random.default_rng(7).normal(size=(40, 2))
     y = np.arange(40) % 2
@@ -203,7 +214,7 @@ def test_sees_a_change_at_200_a_side(change: str, delta: float) -> None:
 
 QUICK = [
     {"m": 50, "n": 50, "rate": "quadratic", "delta": 1.5},
-    {"m": 40, "n": 40, "d": 100, "delta": 1.0},
+    {"m": 50, "n": 50, "d": 8, "delta": 1.0},
     {"m": 80, "n": 80, "per": 8, "delta": 1.0},
 ]
 
@@ -223,6 +234,8 @@ SLOW = [
     for m, n, d in ((50, 50, 2), (200, 200, 2), (50, 200, 3), (200, 50, 3))
     for rate in ("sinusoid", "quadratic")
 ] + [
+    {"m": 50, "n": 50, "d": 8, "delta": 1.0},
+    {"m": 200, "n": 200, "d": 20, "delta": 1.0},
     {"m": 50, "n": 50, "d": 100, "delta": 1.0},
     {"m": 320, "n": 320, "per": 8, "delta": 1.5, "rate": "sinusoid"},
     {"m": 160, "n": 160, "per": 8, "delta": 1.5, "rate": "quadratic"},
