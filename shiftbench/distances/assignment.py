@@ -74,7 +74,7 @@ def transport_cost(costs: Floats) -> float:
     if by_assignment(*costs.shape):
         copies = _copied(costs)
         return float(copies[linear_sum_assignment(copies)].mean())
-    return float(_programme(costs).fun)
+    return _programme(costs)[0]
 
 
 def potential(costs: Floats) -> Floats:
@@ -107,7 +107,7 @@ def potential(costs: Floats) -> Floats:
 
     m, n = costs.shape
     if not by_assignment(m, n):
-        return np.asarray(_programme(costs).eqlin.marginals[m:])
+        return _programme(costs)[1]
     copies = _copied(costs)
     rows, columns = linear_sum_assignment(copies)
     own = copies[rows, columns]
@@ -131,15 +131,19 @@ def _copied(costs: Floats) -> Floats:
     return copied if size == n else np.repeat(copied, size // n, axis=1)
 
 
-def _programme(costs: Floats) -> Any:
+def _programme(costs: Floats) -> tuple[float, Floats]:
+    """The least mean cost, and the prices of the targets."""
     from scipy.optimize import linprog
+
+    # The solver's tolerances are absolute, and it takes very large costs for infinite ones.
+    unit = float(costs.max()) or 1.0
 
     m, n = costs.shape
     marginals = np.concatenate([np.full(m, 1 / m), np.full(n, 1 / n)])
-    found = linprog(costs.ravel(), A_eq=_marginals(m, n), b_eq=marginals, method="highs-ds")
+    found = linprog(costs.ravel() / unit, A_eq=_marginals(m, n), b_eq=marginals, method="highs-ds")
     if found.status != 0:
         raise RuntimeError(f"the solver of the transport problem gave up: {found.message}")
-    return found
+    return unit * float(found.fun), np.asarray(unit * found.eqlin.marginals[m:])
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from shiftbench.distances.samples import Samples, two_samples
@@ -15,7 +16,9 @@ from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.registry import DISTANCES, lookup
 from shiftbench.statistics.estimate import critical
 
-__all__ = ["completed", "distance_named", "measure", "options_of"]
+__all__ = ["check_permutations", "completed", "distance_named", "measure", "options_of"]
+
+_LEVEL = "none: neither side varies, and nothing tells how far off the value is"
 
 
 def distance_named(name: str) -> Distance:
@@ -50,6 +53,22 @@ def options_of(distance: Distance) -> dict[str, Any]:
     parameters = list(inspect.signature(distance.compute).parameters.values())[1:]
     common = ("n_permutations", "level", "seed")
     return {p.name: p.default for p in parameters if p.name not in common}
+
+
+def check_permutations(n: object) -> None:
+    """A number of permutations that a user gave.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no whole number from 0 on.
+
+    Examples
+    --------
+    >>> check_permutations(1000)
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise ConfigurationError(f"n_permutations is {n!r}; allowed: whole numbers from 0 on")
 
 
 def measure(
@@ -121,8 +140,7 @@ def measure(
                 f"{name} has no option {option!r}; {near_names(option, sorted(known))}"
             )
     critical(level)
-    if isinstance(n_permutations, bool) or n_permutations < 0:
-        raise ConfigurationError(f"n_permutations is {n_permutations}; allowed: 0 and above")
+    check_permutations(n_permutations)
     samples = two_samples(
         source,
         target,
@@ -143,7 +161,8 @@ def completed(found: Shift, distance: Distance, samples: Samples, level: float, 
     """What every distance's result has: names and counts; and what none can have is taken off it.
 
     Shared examples leave no p-value, and one cluster on a side no interval either. An interval that
-    a value corrected for bias lies outside of, as below 0, is extended to it.
+    a value corrected for bias lies outside of, as below 0, is extended to it. One of no width at a
+    value other than that of no shift comes of sides that do not vary, and is no certainty: none.
     """
     parameters = dict(found.parameters)
     if samples.shared:
@@ -164,6 +183,8 @@ def completed(found: Shift, distance: Distance, samples: Samples, level: float, 
         parameters=parameters,
     )
     if min(samples.n_clusters) >= 2:
+        if found.low == found.high != distance.same:
+            return replace(found, low=math.nan, high=math.nan, se=math.nan, method=_LEVEL)
         return found
     return replace(
         found,

@@ -15,7 +15,7 @@ from shiftbench.distances.bandwidth import check_bandwidth, median_bandwidth
 from shiftbench.distances.characteristic import of_length_one
 from shiftbench.distances.fourier import check_count, frequencies_of, waves
 from shiftbench.distances.gram import squared_distances
-from shiftbench.distances.measured import distance_named, measure, options_of
+from shiftbench.distances.measured import check_permutations, distance_named, measure, options_of
 from shiftbench.distances.samples import canonical_order, features_of
 from shiftbench.distances.shift import Distance, Shift
 from shiftbench.distances.stacked import (
@@ -153,8 +153,7 @@ def _checked(name: str, options: Mapping[str, Any], n_permutations: int, level: 
                 f"{name} has no option {option!r}; {near_names(option, sorted(known))}"
             )
     critical(level)
-    if isinstance(n_permutations, bool) or n_permutations < 0:
-        raise ConfigurationError(f"n_permutations is {n_permutations}; allowed: 0 and above")
+    check_permutations(n_permutations)
     return distance
 
 

@@ -20,6 +20,7 @@ __all__ = ["Samples", "canonical_order", "features_of", "two_samples"]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 _ODD = 0x9E3779B97F4A7C15
+_SMALLEST, _LARGEST = 1e-60, 1e60  # beyond, fourth powers of distances under- or overflow
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ def features_of(values: ArrayLike, what: str) -> Floats:
     Raises
     ------
     ConfigurationError
-        Not numbers, no rows, or NaN or infinite values; the message says where the first is.
+        Not numbers, no rows, NaN or infinite values (masked ones, too); the message says where the
+        first is. Numbers all so small, or one so large, that squares of them are none.
 
     Examples
     --------
@@ -183,6 +185,10 @@ def features_of(values: ArrayLike, what: str) -> Floats:
     (2, 1)
     """
     try:
+        if np.iscomplexobj(values):
+            raise TypeError
+        if isinstance(values, np.ma.MaskedArray):
+            values = values.astype(np.float64).filled(np.nan)
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise ConfigurationError(
@@ -201,6 +207,14 @@ def features_of(values: ArrayLike, what: str) -> Floats:
         raise ConfigurationError(
             f"the {what} has {int(bad.sum())} values that are NaN or infinite, the first in row "
             f"{row}, column {column} ({array[row, column]}); fill or drop them first"
+        )
+    size = np.abs(array)
+    if size.max() > _LARGEST or 0 < size.max() < _SMALLEST:
+        row, column = (int(i) for i in np.unravel_index(size.argmax(), size.shape))
+        raise ConfigurationError(
+            f"the largest number of the {what} is {array[row, column]}, in row {row}, column "
+            f"{column}; allowed: {_SMALLEST} to {_LARGEST} in size, beyond which squares are not "
+            "numbers any more; divide the features by a constant first"
         )
     return array + 0.0  # no negative zero, which is the same number with other bytes
 
@@ -247,12 +261,12 @@ def two_samples(
     >>> s.n_source, s.n_target, s.shared
     (1, 1, 1)
     """
-    n = (len(np.asarray(source)), len(np.asarray(target)))
     levels: tuple[str, ...] = ()
     coded = measured = None
     if takes == "labels":
-        features = np.empty((sum(n), 0))
         coded, levels = _codes((source, target))
+        n = (len(np.asarray(source)), len(np.asarray(target)))
+        features = np.empty((sum(n), 0))
     else:
         a, b = features_of(source, "source"), features_of(target, "target")
         if a.shape[1] != b.shape[1]:
@@ -261,6 +275,7 @@ def two_samples(
                 "in one space"
             )
         features = np.concatenate([a, b])
+        n = (len(a), len(b))
     if takes == "features and labels":
         coded, levels = _codes(_needed(labels, "labels", n))
     if takes == "features and losses":
@@ -323,8 +338,12 @@ def _codes(pair: Sequence[Any]) -> tuple[Codes, tuple[str, ...]]:
                 raise ConfigurationError(
                     f"the label in row {i} of the {side} is missing; leave such examples out"
                 )
-    text = [str(v) for v in (*sides[0], *sides[1])]
-    numbers = all(isinstance(v, bool | int | float) for v in (*sides[0], *sides[1]))
+    every = [*sides[0], *sides[1]]
+    numbers = all(isinstance(v, bool | int | float) for v in every)
+    if numbers and len({type(v) for v in every}) > 1:
+        # A missing value elsewhere makes floats of a whole column of integers: 1.0 is 1.
+        every = [int(v) if v == v // 1 else v for v in every]
+    text = [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in every]
     levels = sorted(set(text), key=(lambda t: (float(_plain(t)), t)) if numbers else None)
     at = {name: i for i, name in enumerate(levels)}
     return np.array([at[t] for t in text], dtype=np.int64), tuple(levels)

@@ -46,7 +46,7 @@ def test_against_the_definitions(x, y):
         assert found.p_value is None
         json.dumps(dict(found.parameters), allow_nan=False)
         if not math.isnan(found.low):
-            assert 0 <= found.low <= max(found.value, 0) <= found.high <= 1
+            assert min(found.value, 0) <= found.low <= found.value <= found.high <= 1
 
 
 def test_scipy_agrees():
