@@ -7,6 +7,10 @@ False alarms: the share of samples with p ≤ 0.05 where nothing shifted, for 50
 side, 50 against 200, more features than examples, and 8 clusters of 40 examples a side whose
 members share half of their variance. `limit` is the upper end of the band in which all cells lie
 together with probability 99.9 % if each is at 5 %.
+
+Coverage: the share of intervals that hold the true value, where there is a formula for it: normal
+samples moved by 0, 0.3, 1 and 3 standard deviations, classes whose odds move as much; one-sided
+bounds count by their side.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from _shifts import Sample
 from joblib import Parallel, delayed
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from shiftbench.distances.measured import distance_named, measure
 from shiftbench.registry import DISTANCES
@@ -62,7 +66,7 @@ def alarms(name: str, case: str, samples: int, seed: int) -> dict[str, object]:
             shift = _measure(name, a, b, clusters, i)
         if shift.p_value is not None:
             told += 1
-            hits += shift.p_value <= 0.05
+            hits += int(shift.p_value <= 0.05)
     return {"distance": name, "case": case, "samples": samples, "told": told,
             "alarms": hits / told if told else None, "hits": hits}  # fmt: skip
 
@@ -77,6 +81,68 @@ def _measure(name, a, b, clusters, seed):  # noqa: ANN001, ANN202
     if takes == "features and losses":
         more["losses"] = (a.losses, b.losses)
     return measure(name, a.features, b.features, **more)
+
+
+SHIFTS = (0.0, 0.3, 1.0, 3.0)
+COVERED = ("mmd", "energy", "sliced_wasserstein", "wasserstein", "frechet", "ks",
+           "label_tv", "label_js")  # fmt: skip
+COVERAGE_CASES = {k: CASES[k] for k in ("n = 50", "n = 200", "50 against 200")} | {
+    "20 clusters of 8": (160, 160, 5, 8)
+}
+
+
+def truth(name: str, shift: float) -> float:
+    """Of one standard normal feature moved by `shift`, or of two classes whose log odds are."""
+    q = 1 / (1 + np.exp(-shift))
+    p = 0.5
+    if name == "mmd":  # bandwidth 1
+        return float(2 / np.sqrt(3) * (1 - np.exp(-(shift**2) / 6)))
+    if name == "energy":
+        s = shift
+        apart = 2 * np.exp(-(s**2) / 4) / np.sqrt(np.pi) + s * (2 * norm.cdf(s / np.sqrt(2)) - 1)
+        return float(2 * apart - 4 / np.sqrt(np.pi))
+    if name in ("sliced_wasserstein", "wasserstein"):
+        return shift
+    if name == "frechet":
+        return shift**2
+    if name == "ks":
+        return float(2 * norm.cdf(shift / 2) - 1)
+    if name == "label_tv":
+        return float(abs(q - p))
+    m = (p + q) / 2
+    entropy = [-(x * np.log2(x) + (1 - x) * np.log2(1 - x)) for x in (m, p, q)]
+    return float(entropy[0] - (entropy[1] + entropy[2]) / 2)
+
+
+def covered(name: str, case: str, shift: float, samples: int, seed: int) -> dict[str, object]:
+    m, n, _, size = COVERAGE_CASES[case]
+    held = told = 0
+    true = truth(name, shift)
+    for i in range(samples):
+        rng = stream(seed, f"coverage {case} {shift}", str(i))
+        a, of_a = latent(rng, m, size)
+        b, of_b = latent(rng, n, size)
+        clusters = ([f"a{k}" for k in of_a], [f"b{k}" for k in of_b])
+        if distance_named(name).takes == "labels":
+            pair = (a > 0, b > norm.ppf(1 / (1 + np.exp(shift))))
+        else:
+            pair = (a[:, None], b[:, None] + shift)
+        more = {"bandwidth": 1.0} if name == "mmd" else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = measure(name, *pair, clusters=clusters, n_permutations=49, seed=i, **more)
+        if not (np.isnan(found.low) and np.isnan(found.high)):
+            told += 1
+            held += int(not (found.low > true or found.high < true))
+    return {"distance": name, "case": case, "shift": shift, "samples": samples, "told": told,
+            "covered": held / told if told else None}  # fmt: skip
+
+
+def latent(rng: np.random.Generator, n: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    of = np.arange(n) // size
+    share = 0.5 if size > 1 else 0.0
+    x = np.sqrt(share) * rng.normal(size=of[-1] + 1)[of]
+    return x + np.sqrt(1 - share) * rng.normal(size=n), of
 
 
 def main() -> None:
@@ -95,7 +161,11 @@ def main() -> None:
     limit = binom.isf(0.001 / max(len(told), 1), args.samples, 0.05) / args.samples
     for row in sorted(rows, key=lambda r: (r["distance"], r["case"])):
         above = row["alarms"] is not None and row["alarms"] > limit
-        print(json.dumps({**row, "limit": limit, "above": above}))
+        print(json.dumps({**row, "limit": float(limit), "above": bool(above)}), flush=True)
+    cells = [(n, c, s) for n in args.distances if n in COVERED for c in COVERAGE_CASES
+             for s in SHIFTS]  # fmt: skip
+    for row in run(delayed(covered)(n, c, s, args.samples, args.seed) for n, c, s in cells):
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

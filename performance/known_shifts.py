@@ -1,6 +1,6 @@
 """Which distance sees which shift, and from how many examples on: the tables of docs/distances.md.
 
-    python performance/known_shifts.py                     200 samples of each, as JSON lines
+    python performance/known_shifts.py                     200, 133 and 25 samples
     python performance/known_shifts.py --samples 40        a quick look
     python performance/known_shifts.py --markdown FILE     also the tables of the documentation
 
@@ -76,6 +76,11 @@ def power(name: str, kind: str, n: int, samples: int, seed: int) -> dict[str, ob
             "seen": hits / samples}  # fmt: skip
 
 
+def samples_of(n: int, most: int) -> int:
+    """Fewer samples where each takes longer."""
+    return max(20, most if n <= 50 else most * 2 // 3 if n <= 200 else most // 8)
+
+
 def rises(name: str, kind: str, seed: int) -> dict[str, object]:
     """The mean value at rising strengths of a shift, from samples of 500."""
     draw, strength = SHIFTS[kind]
@@ -148,7 +153,7 @@ def main() -> None:
     run = Parallel(n_jobs=args.n_jobs, return_as="generator_unordered", batch_size=1)
     rows = []
     for row in run(
-        delayed(power)(name, kind, n, max(20, args.samples // (4 if n >= 1000 else 1)), args.seed)
+        delayed(power)(name, kind, n, samples_of(n, args.samples), args.seed)
         for name, kind, n in tasks
     ):
         rows.append(row)

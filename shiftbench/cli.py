@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import math
 import os
 import sys
 import warnings
@@ -322,7 +323,19 @@ def info(
     from shiftbench.report.overview import overview, overview_text
 
     found = overview(bench)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else overview_text(found))
+    if as_json:
+        print(json.dumps(_finite(found), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print(overview_text(found))
+
+
+def _finite(value: Any) -> Any:
+    """The value with what JSON has no number for as text: "inf", "-inf", "nan"."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @app.command
@@ -419,7 +432,7 @@ def measure(
     """
     from shiftbench.measuring.remeasure import measure_benchmark
     from shiftbench.measuring.settings import Measurement
-    from shiftbench.report.overview import distance_lines
+    from shiftbench.report.overview import distance_lines, left_out_lines
 
     settings = Measurement(
         distances=distance,
@@ -442,12 +455,11 @@ def measure(
     if as_json:
         print(json.dumps({"distances": rows, "left_out": found.left_out}, ensure_ascii=False))
         return
-    print(*distance_lines([r for r in rows if r["config"] is not None]), sep="\n")
+    for line in distance_lines([r for r in rows if r["config"] is not None]):
+        print(line)
     between = sum(r["config"] is None for r in rows)
     print(f"{len(rows)} lines in shift_distances, {between} of them between subsets")
-    for entry in found.left_out:
-        named = " ".join(str(entry[k]) for k in ("config", "source", "target") if k in entry)
-        print(printable(f"  left out: {named} {entry['distance']}: {entry['reason']}"))
+    print(*left_out_lines(found.left_out), sep="\n", end="\n" if found.left_out else "")
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:

@@ -183,7 +183,8 @@ def completed(found: Shift, distance: Distance, samples: Samples, level: float, 
         parameters=parameters,
     )
     if min(samples.n_clusters) >= 2:
-        if found.low == found.high != distance.same:
+        rounding = 1e-9 * abs(found.value)
+        if found.value != distance.same and abs(found.high - found.low) <= rounding:
             return replace(found, low=math.nan, high=math.nan, se=math.nan, method=_LEVEL)
         return found
     return replace(

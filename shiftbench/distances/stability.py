@@ -62,17 +62,20 @@ def quantile_edges(column: Floats, bins: int = 10) -> list[float]:
     """The inner edges of bins that hold equal shares of a sample: ``(a, b]`` from one to the next.
 
     Each edge is a value of the sample. Where a value holds more than one bin's share, edges fall
-    together and there are fewer bins.
+    together; it is then a bin of its own, with an edge just below it, so that neither smaller nor
+    larger values are lumped with it.
 
     Examples
     --------
     >>> quantile_edges(np.arange(1.0, 9.0), bins=4)
     [2.0, 4.0, 6.0]
-    >>> quantile_edges(np.array([0.0, 0.0, 0.0, 1.0]), bins=4)
-    [0.0]
+    >>> quantile_edges(np.array([3.0, 4.0, 4.0, 4.0]), bins=4)
+    [3.0, 3.9999999999999996, 4.0]
     """
     values = np.sort(column)
-    return sorted({float(values[i]) for i in _ranks(len(values), bins) - 1})
+    found = values[_ranks(len(values), bins) - 1]
+    often = found[1:][found[1:] == found[:-1]]
+    return np.unique(np.concatenate([found[:-1], np.nextafter(often, -np.inf)])).tolist()
 
 
 def psi(
@@ -202,8 +205,8 @@ class _Binned(NamedTuple):
 
 
 def _ranks(n: Any, bins: int) -> Any:
-    """How many of n sorted examples each inner edge has at or below it, (..., bins − 1)."""
-    return -(-np.multiply.outer(n, np.arange(1, bins)) // bins)
+    """How many of n sorted examples each bin's upper end has at or below it, (..., bins)."""
+    return -(-np.multiply.outer(n, np.arange(1, bins + 1)) // bins)
 
 
 def _fixed(samples: Samples, binned: list[_Binned], n: int, seed: int) -> tuple[Floats, bool]:
@@ -222,10 +225,12 @@ def _refitted(samples: Samples, n: int, seed: int, bins: int) -> tuple[Floats, b
     n_rows = len(samples.clusters)
     order = np.argsort(samples.features, axis=0, kind="stable")
     ranked = np.take_along_axis(samples.features, order, axis=0)
-    # Where the run of equal values ends that a row is in.
-    last = np.vstack([ranked[1:] != ranked[:-1], np.ones((1, ranked.shape[1]), dtype=bool)])
-    at = np.where(last, np.arange(n_rows)[:, None], n_rows)
-    ends = np.minimum.accumulate(at[::-1], axis=0)[::-1]
+    # Where the run of equal values ends that a row is in, and where the run before it does.
+    first = np.vstack([np.ones((1, ranked.shape[1]), dtype=bool), ranked[1:] != ranked[:-1]])
+    last = np.vstack([first[1:], first[:1]])
+    at = np.arange(n_rows)[:, None]
+    ends = np.minimum.accumulate(np.where(last, at, n_rows)[::-1], axis=0)[::-1]
+    before = np.maximum.accumulate(np.where(first, at, 0), axis=0) - 1
     found = np.empty((count, order.shape[1]))
     start = 0
     step = max(1, _CELLS // n_rows)
@@ -234,13 +239,13 @@ def _refitted(samples: Samples, n: int, seed: int, bins: int) -> tuple[Floats, b
             sides = part.astype(np.int8)[:, samples.units.of_row]
             for j in range(order.shape[1]):
                 found[start : start + len(part), j] = _one(
-                    np.take(sides, order[:, j], axis=1), ends[:, j], bins
+                    np.take(sides, order[:, j], axis=1), ends[:, j], before[:, j], bins
                 )
             start += len(part)
     return found, exact
 
 
-def _one(sides: NDArray[np.int8], ends: Codes, bins: int) -> Floats:
+def _one(sides: NDArray[np.int8], ends: Codes, before: Codes, bins: int) -> Floats:
     """The index of one feature's rows in rising order, for each row of sides."""
     n = sides.shape[1]
     up_to = np.cumsum(sides, axis=1, dtype=np.int32)
@@ -248,8 +253,15 @@ def _one(sides: NDArray[np.int8], ends: Codes, bins: int) -> Floats:
     # The source's examples in order: the r-th of a permutation stands at its offset + r − 1.
     offsets = np.cumsum(m) - m
     positions = np.flatnonzero(sides) % n
-    edge = ends[positions[offsets[:, None] + _ranks(m, bins) - 1]]
-    below = np.take_along_axis(up_to, edge, axis=1)
+    place = positions[offsets[:, None] + _ranks(m, bins) - 1]
+    edge = ends[place]
+    # Of edges that fall together the first is moved to just below the value; the source's largest
+    # value is an edge only then.
+    often = edge[:, :-1] == edge[:, 1:]
+    edge[:, -1] = np.where(often[:, -1], edge[:, -1], n - 1)
+    often &= np.diff(edge[:, :-1], axis=1, prepend=-1) > 0
+    edge[:, :-1] = np.where(often, before[place[:, :-1]], edge[:, :-1])
+    below = np.where(edge >= 0, np.take_along_axis(up_to, np.maximum(edge, 0), axis=1), 0)
     source = np.diff(below, axis=1, prepend=0.0, append=m[:, None])
     both = np.diff(edge + 1.0, axis=1, prepend=0.0, append=float(n))
     return stability_index(source, both - source)

@@ -83,13 +83,14 @@ class Examples:
 
     @property
     def tasks(self) -> list[str]:
-        """Names of the configs that hold splits to compare."""
-        return [n for n, c in self.configs.items() if c.kind == "task"]
+        """Names of the configs that hold splits to compare, and examples."""
+        return [n for n, c in self.configs.items() if c.kind == "task" and _has_rows(c)]
 
     @cached_property
     def everything(self) -> str | None:
         """The config that has every example once, where there is one."""
-        return next((n for n, c in self.configs.items() if c.kind == "examples"), None)
+        wanted = (n for n, c in self.configs.items() if c.kind == "examples" and _has_rows(c))
+        return next(wanted, None)
 
     def entry(self, config: str) -> ConfigEntry:
         """A task's entry in the manifest.
@@ -128,6 +129,8 @@ class Examples:
         if not tables:
             raise ConfigurationError(f"the split {split!r} of {config!r} has no examples")
         table = _named(pa.concat_tables(tables))
+        if "cluster_id" not in table.column_names:  # written by others: each is its own
+            table = table.append_column("cluster_id", table["example_id"])
         sizes = [len(t) for t in tables]
         return Rows(
             table,
@@ -135,6 +138,10 @@ class Examples:
             np.repeat(np.arange(len(paths)), sizes),
             np.concatenate([np.arange(n) for n in sizes]),
         )
+
+
+def _has_rows(config: ConfigEntry) -> bool:
+    return any(s.rows for s in config.splits.values())
 
 
 def _named(table: pa.Table) -> pa.Table:

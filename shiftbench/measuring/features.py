@@ -55,7 +55,9 @@ def cache_folder() -> Path:
 class FeatureStore:
     """Raw features of a benchmark's examples in one space.
 
-    What is computed is kept, for this process and, but for plain columns, in the cache folder.
+    What is computed is kept for this process, and in the cache folder where content is read. The
+    digest, by which the folder is named, is not of the other columns: what a space reads of them
+    is part of the name that an example is kept by.
 
     Attributes
     ----------
@@ -79,11 +81,13 @@ class FeatureStore:
         self._at: dict[str, tuple[int, int]] = {}
         self._parts: list[Any] = []
         self._folder = cache_folder() / self.examples.digest[:32] / _key(self.space)
+        self._beside = [c for c in self.columns if c not in self.examples.content]
+        self._kept = len(self._beside) < len(self.columns)
         self._load()
 
     def raw(self, rows: Rows) -> Any:
         """Raw features, in the order of `rows`."""
-        ids = rows.ids
+        ids = self._names(rows)
         missing = np.array([i for i, e in enumerate(ids) if e not in self._at], dtype=np.int64)
         if len(missing):
             self._compute(rows.take(missing))
@@ -103,9 +107,20 @@ class FeatureStore:
                 counted.update(len(index))
         order = np.concatenate([blocks[i][0] for i in range(len(tasks))])
         part = _stacked([blocks[i][1] for i in range(len(tasks))])
-        ids = [rows.ids[i] for i in order]
+        names = self._names(rows)
+        ids = [names[i] for i in order]
         self._add(ids, part)
         self._save(ids, part)
+
+    def _names(self, rows: Rows) -> list[str]:
+        """Example ids, each with a hash of what is read beside the content."""
+        if not (self._kept and self._beside):
+            return rows.ids
+        values = zip(*(rows.table[c].to_pylist() for c in self._beside), strict=True)
+        return [
+            f"{e} {hashlib.sha256(repr(v).encode()).hexdigest()[:32]}"
+            for e, v in zip(rows.ids, values, strict=True)
+        ]
 
     def _add(self, ids: Sequence[str], part: Any) -> None:
         self._parts.append(part)
@@ -113,7 +128,7 @@ class FeatureStore:
             self._at.setdefault(example, (len(self._parts) - 1, row))
 
     def _load(self) -> None:
-        if not self._folder.is_dir():
+        if not self._kept or not self._folder.is_dir():
             return
         for path in sorted(self._folder.glob("*.npz")):
             # A part that cannot be read, or that another version wrote, is computed again.
@@ -122,7 +137,7 @@ class FeatureStore:
                 self._add(ids, part)
 
     def _save(self, ids: Sequence[str], part: Any) -> None:
-        if isinstance(part, pa.Table):
+        if not self._kept or isinstance(part, pa.Table):
             return
         name = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32]
         try:

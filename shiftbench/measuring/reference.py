@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,7 +36,9 @@ class FittedSpace:
     fitted : Fitted
     n_reference : int
     bandwidth : float or None
-        Of Gaussian kernels in this space; None where the reference does not vary.
+        Of Gaussian kernels in this space; None where the reference does not vary between clusters.
+    drawn : mapping
+        The `max_examples` and the `seed` by which the reference was drawn.
     """
 
     name: str
@@ -43,6 +46,7 @@ class FittedSpace:
     fitted: Fitted
     n_reference: int
     bandwidth: float | None
+    drawn: Mapping[str, int]
 
     def features(self, rows: Rows) -> Floats:
         """Features of some examples."""
@@ -56,6 +60,7 @@ class FittedSpace:
             "features": len(self.fitted.names),
             "n_reference": self.n_reference,
             "bandwidth": self.bandwidth,
+            **self.drawn,
         }
 
 
@@ -84,34 +89,43 @@ def reference_rows(examples: Examples, most: int, seed: int) -> Rows:
         for split, entry in examples.configs[config].splits.items():
             if entry.role == "train" and entry.rows:
                 return examples.split(config, split).sample(most, seed)
-    config = examples.everything or next(iter(examples.configs))
-    split = next(iter(examples.configs[config].splits))
+    config = examples.everything or examples.tasks[0]
+    split = next(n for n, s in examples.configs[config].splits.items() if s.rows)
     return examples.split(config, split).sample(most, seed)
 
 
 def fitted_space(
     text: str,
     examples: Examples,
-    reference: Rows,
     run: Run,
     *,
+    max_examples: int,
     seed: int,
     stored: Mapping[str, Any] | None = None,
     show: bool = False,
 ) -> FittedSpace:
-    """Fit a space on the reference; a bandwidth that was stored with the benchmark is kept."""
+    """Fit a space on the reference.
+
+    Where the benchmark was measured in it before, the reference is drawn as it was then, and the
+    bandwidth is kept.
+    """
     space: Space = parse_space(text)
     config = examples.tasks[0] if examples.tasks else examples.everything
     columns = space.columns(examples.schema(str(config)))
     store = FeatureStore(examples, space, columns, run, show)
+    kept = dict(stored or {})
+    drawn = {
+        "max_examples": int(kept.get("max_examples", max_examples)),
+        "seed": int(kept.get("seed", seed)),
+    }
+    reference = reference_rows(examples, drawn["max_examples"], drawn["seed"])
     raw = store.raw(reference)
     fitted = space.fit(raw)
-    kept = dict(stored or {})
     if kept and kept.get("fingerprint") != fitted.fingerprint:
         warnings.warn(
             f"the space {text!r} was fitted otherwise when this benchmark was measured before "
-            "(other versions of the libraries, or another number of examples): distances measured "
-            "now do not compare with those; their parameters tell them apart",
+            "(by other versions of the libraries): distances measured now do not compare with "
+            "those; their parameters tell them apart",
             stacklevel=2,
         )
         kept = {}
@@ -119,5 +133,6 @@ def fitted_space(
     bandwidth = kept.get("bandwidth")
     if bandwidth is None and len(features) > 1 and np.ptp(features, axis=0).max(initial=0.0) > 0:
         clusters = reference.table["cluster_id"].to_pylist()
-        bandwidth = median_bandwidth(features, clusters, seed=seed)
-    return FittedSpace(space_name(space), store, fitted, len(features), bandwidth)
+        with suppress(ConfigurationError):  # one cluster, or clusters that do not differ
+            bandwidth = median_bandwidth(features, clusters, seed=drawn["seed"])
+    return FittedSpace(space_name(space), store, fitted, len(features), bandwidth, drawn)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from shiftbench import engine
 from shiftbench.benchmark import Benchmark
@@ -94,7 +95,8 @@ def measure_benchmark(
         show = shown(progress)
         found = measure_examples(examples, tables, settings, run, stored=stored, show=show)
         own = [*dict.fromkeys([*measured.get("shift_columns", []), *shift_columns])]
-        balance, verdicts = measure_differences(examples, own, settings.seed)
+        with threadpool_limits(limits=1):
+            balance, verdicts = measure_differences(examples, own, settings.seed)
         new = {
             "shift_distances": merged(bench.table("shift_distances"), found.distances),
             "balance": balance,
@@ -104,12 +106,30 @@ def measure_benchmark(
             "spaces": {**stored, **found.spaces},
             "confounding": verdicts,
             "shift_columns": own,
-            "left_out": found.left_out,
+            "left_out": still_left_out(measured.get("left_out", []), found),
         }
+        if read_manifest(folder).sha256 != bench.manifest.sha256:
+            raise StorageError(f"{folder.url!r} was changed meanwhile; run the same command again")
         assert stage.work.local is not None
         _link(folder.local, stage.work.local, bench.manifest, set(new))
-        stage.seal(_manifest(bench.manifest, folder.read("README.md"), stage.work, new, what))
+        card = folder.read("README.md") if folder.exists("README.md") else b""
+        stage.seal(_manifest(bench.manifest, card, stage.work, new, what))
     return found
+
+
+def still_left_out(before: Sequence[Mapping[str, Any]], found: Measured) -> list[Mapping[str, Any]]:
+    """What earlier measurements left out and this one has not measured, and what it left out."""
+    names = ("config", "source", "target", "distance", "space")
+    rows = found.distances.select(list(names)).to_pylist()
+    # Of subsets the entry is for all pairs of a distance.
+    told = {tuple(r[n] for n in names) if r["config"] else _between(r) for r in rows}
+    told |= {tuple(e.get(n) for n in names) for e in found.left_out}
+    stays = [dict(e) for e in before if tuple(e.get(n) for n in names) not in told]
+    return [*stays, *found.left_out]
+
+
+def _between(row: Mapping[str, Any]) -> tuple[str | None, ...]:
+    return (None, None, None, row["distance"], row["space"])
 
 
 def _check_columns(examples: Examples, shift_columns: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from shiftbench.measuring.examples import Examples
 from shiftbench.measuring.features import Run
-from shiftbench.measuring.reference import default_space, fitted_space, reference_rows
+from shiftbench.measuring.groups import group_contexts
+from shiftbench.measuring.reference import default_space, fitted_space
 from shiftbench.measuring.rows import shift_table
 from shiftbench.measuring.settings import Measurement
 from shiftbench.measuring.subsets import subset_distances
@@ -73,18 +74,23 @@ def measure_examples(
         Content that cannot be read.
     """
     pairs = list(pairs_of(examples, settings))
-    reference = reference_rows(examples, settings.max_examples, settings.seed)
     rows: list[dict[str, Any]] = []
     parts: list[pa.Table] = []
     left_out: list[dict[str, Any]] = []
     spaces: dict[str, Any] = {}
-    contexts = _contexts(tables.get("subsets"))
+    contexts = group_contexts(examples, tables.get("subsets"))
     for number, text in enumerate(settings.spaces or (default_space(examples, left_out),)):
         space = None
         if text is not None:
             known = stored.get(space_name(parse_space(text)))
             space = fitted_space(
-                text, examples, reference, run, seed=settings.seed, stored=known, show=show
+                text,
+                examples,
+                run,
+                max_examples=settings.max_examples,
+                seed=settings.seed,
+                stored=known,
+                show=show,
             )
             spaces[space.name] = space.entry
         # The last bits of a matrix product change with the number of threads; tables must not.
@@ -102,11 +108,3 @@ def measure_examples(
                 )
     table = pa.concat_tables([shift_table(rows), *parts])
     return Measured(table.combine_chunks(), spaces, left_out)
-
-
-def _contexts(subsets: pa.Table | None) -> dict[str, str]:
-    """The context of each subset that has one."""
-    if subsets is None:
-        return {}
-    both = zip(subsets["subset"].to_pylist(), subsets["context"].to_pylist(), strict=True)
-    return {name: context for name, context in both if context is not None}

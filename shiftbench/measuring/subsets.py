@@ -38,13 +38,11 @@ def subset_distances(
         return SHIFT_DISTANCES.empty_table()
     classes, dropped = _within_budget(subsets, settings.max_pairs)
     if dropped:
-        left_out.append(
-            {
-                "distance": ", ".join(names),
-                "reason": f"{dropped} pairs of subsets within a class are beyond the budget of "
-                f"{settings.max_pairs} pairs (max_pairs); the largest subsets were measured",
-            }
+        reason = (
+            f"{dropped} pairs of subsets within a class are beyond the budget of "
+            f"{settings.max_pairs} pairs (max_pairs); the largest subsets were measured"
         )
+        left_out += [{"distance": n, "space": space.name, "reason": reason} for n in names]
     split = next(iter(examples.configs[examples.everything].splits))
     every = examples.split(examples.everything, split)
     at = {e: i for i, e in enumerate(every.ids)}
@@ -83,6 +81,8 @@ def _within_budget(subsets: pa.Table, most: int) -> tuple[list[list[str]], int]:
     pairs = used = 0
     seen: dict[str, int] = {}
     for name, class_ in zip(order["subset"].to_pylist(), order["class"].to_pylist(), strict=True):
+        if class_ is None:
+            continue
         before = seen.get(class_, 0)
         seen[class_] = before + 1
         pairs += before

@@ -106,10 +106,14 @@ def measure_pair(
         Gets what could not be measured, and why.
     """
     names = (pair.source, pair.target)
+    if space is not None and (absent := _absent(pair, space)):
+        why = f"the task has no column {absent!r}, which the space {space.name!r} reads"
+        left_out.append(_left(pair, "all distances between features", why, space))
+        space = None
     empty = [s for s, r in zip(names, pair.rows, strict=True) if len(r.table) < 2]
     if empty:
         why = f"the split {empty[0]!r} has fewer than two examples that the other has not"
-        left_out.append(_left(pair, "all distances", why))
+        left_out.append(_left(pair, "all distances", why, space))
         return
     sampled = [r.sample(settings.max_examples, settings.seed) for r in pair.rows]
     a, b = (Side(r, None if space is None else space.features(r), contexts) for r in sampled)
@@ -126,7 +130,7 @@ def measure_pair(
             found = _measured(distance, *sides, names, space, settings)
         except ConfigurationError as error:
             # One split that a distance cannot take must not cost the others' numbers.
-            left_out.append(_left(pair, name, str(error)))
+            left_out.append(_left(pair, name, str(error), None if of_labels else space))
             continue
         where = None if of_labels else space
         yield from shift_rows(
@@ -148,9 +152,16 @@ def _unless_shared(found: Shift, pair: Pair) -> Shift:
     return replace(found, p_value=None, parameters=parameters)
 
 
-def _left(pair: Pair, what: str, why: str) -> dict[str, Any]:
+def _absent(pair: Pair, space: FittedSpace) -> str | None:
+    """A plain column that the space reads and one of the splits has not; tasks may differ."""
+    read = [c for c in space.store.columns if c not in space.store.examples.content]
+    return next((c for r in pair.rows for c in read if c not in r.table.column_names), None)
+
+
+def _left(pair: Pair, what: str, why: str, space: FittedSpace | None) -> dict[str, Any]:
+    where = {} if space is None else {"space": space.name}
     return {"config": pair.config, "source": pair.source, "target": pair.target,
-            "distance": what, "reason": why}  # fmt: skip
+            "distance": what, **where, "reason": why}  # fmt: skip
 
 
 def _measured(
@@ -166,6 +177,9 @@ def _measured(
         options.setdefault("bandwidth", space.bandwidth)
     if "labels" in distance.takes:
         source, target = source.labelled(), target.labelled()
+        for side, split in zip((source, target), names, strict=True):
+            if not side.clusters:
+                raise ConfigurationError(f"no example of the split {split!r} has a label")
         labels = (source.labels, target.labels)
     if distance.takes == "features and labels":
         options["labels"] = labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from shiftbench.benchmark import Benchmark
 from shiftbench.errors import printable
+from shiftbench.registry import DISTANCES
 
-__all__ = ["distance_lines", "overview", "overview_text"]
+__all__ = ["distance_lines", "left_out_lines", "overview", "overview_text"]
 
 MOST = 12
 
@@ -60,7 +61,9 @@ def overview(bench: Benchmark) -> dict[str, Any]:
         ["config", "source", "target", "kind", "distance", "space", "value", "low", "high",
          "method", "p_value"]
     ).to_pylist()  # fmt: skip
-    found["distances"].sort(key=_by_interest)
+    roles = {n: {s: e.role for s, e in c.splits.items()} for n, c in manifest.configs.items()}
+    found["distances"].sort(key=lambda r: _by_interest(r, roles))
+    found["not_measured"] = manifest.measured.get("left_out", [])
     found["confounding"] = manifest.measured.get("confounding", [])
     found["distances_between_subsets"] = len(distances) - len(of_tasks)
     balance = bench.table("balance")
@@ -101,6 +104,8 @@ def overview_text(found: dict[str, Any]) -> str:
         lines.append("how far (more in shift_distances)")
         lines += distance_lines(found["distances"][:MOST])
         lines += _more(found["distances"])
+    lines += left_out_lines(found["not_measured"][:MOST])
+    lines += _more(found["not_measured"])
     if found["confounding"]:
         lines.append("can the shift be told from other columns?")
         lines += [
@@ -112,7 +117,7 @@ def overview_text(found: dict[str, Any]) -> str:
         lines.append("what else differs (all comparisons in balance)")
     lines += [
         f"  {b['config']}: {b['source']} → {b['target']}: {b['column']} {b['verdict']} "
-        f"({b['statistic']} {b['value']:.2f})"
+        + (f"({b['statistic']})" if b["value"] is None else f"({b['statistic']} {b['value']:.2f})")
         for b in found["what_else_differs"][:MOST]
     ]
     lines += _more(found["what_else_differs"])
@@ -129,10 +134,24 @@ def distance_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [printable(_distance_line(r)) for r in rows]
 
 
-def _by_interest(row: dict[str, Any]) -> tuple[int, str]:
-    """Distances between distributions first, then the parts of the shift, then memberships."""
-    part = row["distance"].startswith("information_")
-    return (2 if row["kind"] == "membership" else int(part), row["config"])
+def left_out_lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not measured, one a line for a person."""
+    lines = []
+    for e in entries:
+        task = f"{e['config']}: " if "config" in e else ""
+        pair = f"{e['source']} → {e['target']}: " if "source" in e else ""
+        space = f" in {e['space']}" if e.get("space") else ""
+        lines.append(
+            printable(f"  not measured: {task}{pair}{e['distance']}{space}: {e['reason']}")
+        )
+    return lines
+
+
+def _by_interest(row: dict[str, Any], roles: Mapping[str, Mapping[str, str | None]]) -> Any:
+    """Distances first, then parts and numbers, then memberships; of each those to OOD test sets."""
+    rank = 2 if row["kind"] == "membership" else int(row["distance"] not in DISTANCES)
+    role = roles.get(row["config"], {}).get(row["target"]) or ""
+    return (rank, not role.startswith("ood_test"))
 
 
 def _distance_line(d: dict[str, Any]) -> str:

@@ -69,15 +69,20 @@ def jackknife(whole: float, left_out: ArrayLike, strata: ArrayLike) -> Jackknife
             f"there are {values.shape} values and {which.shape} strata; give one a group"
         )
     whole = float(whole)
-    bias = variance = spread = 0.0
+    bias = 0.0
+    variances, freedoms = [], []
     for stratum in np.unique(which):
         inside = values[which == stratum]
         n = len(inside)
         if n < 2:
             return Jackknife(math.nan, math.nan, math.nan)
         bias += (n - 1) * float(inside.mean() - whole)
-        own = (n - 1) / n * float(((inside - inside.mean()) ** 2).sum())
-        variance += own
-        spread += own**2 / (n - 1)
-    df = variance**2 / spread if spread > 0 else math.inf
+        variances.append((n - 1) / n * float(((inside - inside.mean()) ** 2).sum()))
+        freedoms.append(n - 1)
+    variance = sum(variances)
+    # In shares of the variance, whose square may be too large or too small for a float.
+    shares = [own / variance for own in variances] if variance > 0 else []
+    df = math.inf
+    if shares:
+        df = 1 / sum(share**2 / k for share, k in zip(shares, freedoms, strict=True))
     return Jackknife(bias, math.sqrt(variance), df)

@@ -6,6 +6,7 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -86,7 +87,8 @@ def _title(manifest: Manifest) -> str:
     return f"{cell(manifest.builder)} benchmark" + (f" of {origin}" if origin else "")
 
 
-def _front(manifest: Manifest) -> str:
+def _front(manifest: Manifest, before: str | None = None) -> str:
+    """The YAML; of one that is there already, what a person has added or changed stays."""
     tasks = [n for n, c in manifest.configs.items() if c.kind == "task"]
     examples = next((n for n, c in manifest.configs.items() if c.kind == "examples"), "")
     rows = sum(s.rows for s in manifest.configs[examples].splits.values()) if examples else 0
@@ -114,6 +116,11 @@ def _front(manifest: Manifest) -> str:
         for name, entry in manifest.configs.items()
         if any(split.rows for split in entry.splits.values())
     ]
+    if before is not None:
+        with suppress(yaml.YAMLError):
+            stated = yaml.safe_load(before)
+            if isinstance(stated, dict):
+                front |= {k: v for k, v in stated.items() if k != "configs"}
     return yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
 
 
@@ -213,23 +220,48 @@ def remade_card(card: bytes, manifest: Manifest, tables: Mapping[str, pa.Table])
     tables : mapping
         `shift_distances` and `balance`.
     """
-    text = card.decode()
-    _, _, body = text.partition("---\n")[2].partition("---\n")
+    # Whatever a person has put there comes out again, be it no UTF-8.
+    text = card.decode(errors="surrogateescape").removeprefix("\ufeff").replace("\r\n", "\n")
+    front = re.match(r"---\n(.*?\n)?---[ \t]*(\n|$)", text, re.DOTALL)
+    body = text[front.end() :] if front else text
     new = {
         _DISTANCES: _distances(tables["shift_distances"], manifest.measured),
         _BALANCE: _balance(tables["balance"], manifest.measured),
     }
-    sections = re.split(r"(?m)^(?=## )", body)
+    sections = _sections(body)
     at = next(
-        (i for i, s in enumerate(sections) if s.startswith((_DISTANCES, _BALANCE))),
+        (i for i, s in enumerate(sections) if _heading(s) in new),
         next(
             (i for i, s in enumerate(sections) if s.startswith("## What was left")), len(sections)
         ),
     )
-    kept = [s for s in sections[:at] if not s.startswith(tuple(new))]
-    after = [s for s in sections[at:] if not s.startswith(tuple(new))]
+    kept = [s for s in sections[:at] if _heading(s) not in new]
+    after = [s for s in sections[at:] if _heading(s) not in new]
     made = [section.rstrip("\n") + "\n\n" for section in new.values() if section]
-    return f"---\n{_front(manifest)}---\n{''.join([*kept, *made, *after])}".encode()
+    if made and kept and not kept[-1].endswith("\n\n"):
+        kept[-1] = kept[-1].rstrip("\n") + "\n\n"
+    said = f"---\n{_front(manifest, front[1] if front else None)}---\n"
+    return (said + "".join([*kept, *made, *after])).encode(errors="surrogateescape")
+
+
+def _sections(body: str) -> list[str]:
+    """The text cut before each heading of the second level; what stands in code is none."""
+    found = [""]
+    fence = ""
+    for line in body.splitlines(keepends=True):
+        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence) and not line.strip(" \n`~"):
+            fence = ""
+        if line.startswith("## ") and not fence:
+            found.append("")
+        found[-1] += line
+    return found
+
+
+def _heading(section: str) -> str:
+    return section.partition("\n")[0].rstrip()
 
 
 _DISTANCES = "## Shift distances"
@@ -237,9 +269,9 @@ _BALANCE = "## What else differs"
 
 
 def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
-    if table is None or not len(table):
+    rows = [] if table is None else table.to_pylist()
+    if not rows and not measured.get("left_out"):
         return ""
-    rows = table.to_pylist()
     of_tasks = [r for r in rows if r["config"] is not None]
     parts = [f"{_DISTANCES}\n"]
     if of_tasks:
@@ -272,13 +304,17 @@ def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
             f"{membership['pairs_beyond_budget']} pairs of subsets below "
             f"{membership['smallest_size']} examples.\n"
         )
-    for entry in measured.get("left_out", [])[:MAX_ROWS]:
+    left_out = measured.get("left_out", [])
+    for entry in left_out[:MAX_ROWS]:
         where = " → ".join(entry[k] for k in ("source", "target") if k in entry)
         named = " ".join(filter(None, (entry.get("config"), where)))
+        space = f" in {cell(entry['space'])}" if entry.get("space") else ""
         parts.append(
-            f"Not measured{': ' + cell(named) if named else ''}: {cell(entry['distance'])}, since "
-            f"{cell(entry['reason'])}.\n"
+            f"Not measured{': ' + cell(named) if named else ''}: {cell(entry['distance'])}{space}, "
+            f"since {cell(entry['reason'])}.\n"
         )
+    if len(left_out) > MAX_ROWS:
+        parts.append(f"… and {len(left_out) - MAX_ROWS} more that were not measured.\n")
     return "\n".join(parts)
 
 

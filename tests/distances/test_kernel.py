@@ -144,7 +144,7 @@ def test_permutation_statistics_are_values_of_permuted_samples(name, case):
 def test_energy_of_two_point_masses():
     found = measure("energy", np.full((6, 2), 0.0), np.full((5, 2), [3.0, 4.0]))
     assert found.value == pytest.approx(10.0, abs=1e-12)
-    assert found.low == pytest.approx(10.0, abs=1e-5)
+    assert np.isnan([found.low, found.high]).all()  # nothing varies: no certainty
     assert found.p_value == pytest.approx(1 / 462)
 
 

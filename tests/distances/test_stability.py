@@ -33,7 +33,9 @@ def test_against_the_definition(ties):
         if ties:
             x, y = np.round(x), np.round(y)
         edges = quantile_edges(x)
-        assert edges == sorted({np.sort(x)[math.ceil(j * 37 / 10) - 1] for j in range(1, 10)})
+        ends = [np.sort(x)[math.ceil(j * 37 / 10) - 1] for j in range(1, 11)]
+        below = [math.nextafter(v, -math.inf) for v in ends if ends.count(v) > 1]
+        assert edges == sorted({*ends[:-1], *below})
         found = measure("psi", x, y, n_permutations=0)
         assert np.isclose(found.parameters["plain"], brute(x, y, edges))
         given = measure("psi", x, y, n_permutations=0, edges=[[-0.5, 0.5]])
@@ -61,11 +63,21 @@ def test_discrete_and_constant_features():
     y = np.column_stack([np.repeat([0.0, 1.0], [10, 30]), np.ones(40)])
     found = measure("psi", x, y)
     assert found.parameters["features"][0]["feature"] == 0
-    assert found.parameters["features"][0]["edges"] == [0.0, 1.0]
+    below = [math.nextafter(v, -1) for v in (0.0, 1.0)]
+    assert found.parameters["features"][0]["edges"] == [below[0], 0.0, below[1], 1.0]
     p, q = np.array([20.5, 20.5]) / 41, np.array([10.5, 30.5]) / 41
     assert np.isclose(found.parameters["plain"], ((q - p) * np.log(q / p)).sum())
     constant = measure("psi", np.ones(20), np.ones(30))
     assert (constant.value, constant.p_value) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("bins", [2, 3, 10])
+def test_a_value_that_most_of_the_source_has_is_a_bin_of_its_own(bins):
+    x, y = np.repeat([0.0, 1.0], [5, 95]), np.repeat([0.0, 1.0], [70, 30])
+    for one, two in ((x, y), (-x, -y), (np.ones(50), np.zeros(50)), (np.zeros(50), np.ones(50))):
+        found = measure("psi", one, two, bins=bins)
+        assert found.value > 1
+        assert found.p_value < 0.01
 
 
 def test_the_bias_is_known_and_taken_away():

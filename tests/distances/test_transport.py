@@ -44,6 +44,15 @@ def test_it_and_the_sliced_one_are_those_of_pot():
         assert plug_in(x[:, 0], y[:, 0]) == pytest.approx(ot.wasserstein_1d(x[:, 0], y[:, 0], p=1))
 
 
+@pytest.mark.parametrize("unit", [2.0**-120, 2.0**-30, 2.0**60, 2.0**120])
+def test_the_unit_of_the_features_does_not_matter(unit):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(13, 3)), rng.normal(size=(17, 3)) + 0.5
+    costs = distances_between(x, y)
+    assert transport_cost(unit * costs) == pytest.approx(unit * transport_cost(costs), rel=1e-9)
+    assert potential(unit * costs) == pytest.approx(unit * potential(costs), rel=1e-9)
+
+
 @settings(max_examples=40, deadline=None)
 @given(POINTS, POINTS)
 def test_prices_attain_the_cost_and_a_function_of_slope_one_comes_of_them(x, y):
