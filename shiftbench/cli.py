@@ -57,9 +57,9 @@ def list_(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = F
     for group, entries in found.items():
         print(group)
         for name, entry in entries.items():
-            print(f"  {name:14} {entry['summary']}")
+            print(f"  {name:18} {entry['summary']}")
             if entry.get("presets"):
-                print(f"  {'':14} presets: {', '.join(entry['presets'])}")
+                print(f"  {'':18} presets: {', '.join(entry['presets'])}")
 
 
 @app.command(help_flags=[])

@@ -308,7 +308,9 @@ def _number(
     scale = noise / free
     if plain > 1e-12:
         scale = root_variance(plain, noise, variance, found.se)
-    low, high = nonnegative_interval(max(plain, 0.0), noise, scale, level, df, most=1.0)
+    low, high = nonnegative_interval(
+        max(plain, 0.0), noise, scale, level, df, most=1.0, curved=found.bias
+    )
     if math.isnan(low):
         return Estimate(value, method="cannot tell: no spread among the clusters", **base)
     method = "noncentral χ²; jackknife bias" + (", by cluster" if clustered else "")

@@ -149,6 +149,36 @@ def _noise(
     return float(share * (1 - share) * (total / pooled).sum() * fewest / (fewest - 1))
 
 
+def _curvature(
+    codes: Codes,
+    is_source: Flags,
+    clusters: Codes,
+    shares: tuple[Floats, Floats],
+    pooled: Floats,
+    k: int,
+) -> float:
+    """What sampling adds to φ² on average where the shares are such: its bias to second order.
+
+    Level j adds s(1 − s) Σ_c (p_target e_source − p_source e_target)² / pooled³, e being a
+    cluster's part of the error of either share. It is `_noise` where nothing shifted, and nothing
+    at a level that one side lacks: φ² is linear there.
+    """
+    n1 = int(is_source.sum())
+    n0 = len(codes) - n1
+    p1, p0 = shares
+    width = int(clusters.max()) + 1
+    apart = np.bincount(clusters, weights=np.where(is_source, 1 / n1, -1 / n0), minlength=width)
+    cells, at = np.unique(clusters * k + codes, return_inverse=True)
+    signed = np.bincount(at, weights=np.where(is_source, p0[codes] / n1, -p1[codes] / n0))
+    level, owner = cells % k, cells // k
+    square = np.bincount(level, weights=signed * signed, minlength=k)
+    crossed = np.bincount(level, weights=signed * apart[owner], minlength=k)
+    both = p1 * p0
+    total = square - 2 * both * crossed + both**2 * (apart @ apart)
+    share = n1 / (n1 + n0)
+    return float(share * (1 - share) * (total / pooled**3).sum())
+
+
 def effective_n(
     codes: Codes, is_source: Flags, clusters: Codes, counts: tuple[Floats, Floats]
 ) -> float:
@@ -212,7 +242,9 @@ def v_interval(
     Notes
     -----
     φ² = V² is a sum of squares, see `nonnegative_interval`; what noise adds to it is computed from
-    the clusters, and is not taken to be less than the (k − 1)/(n − 1) of independent rows.
+    the clusters. For `low` that is what it adds where nothing shifted, and no less than the
+    (k − 1)/(n − 1) of independent rows; for `high`, what it adds at the shares found: near V = 1
+    hardly anything, so that with 10 or 30 levels the other would push the interval below the truth.
 
     Examples
     --------
@@ -246,5 +278,6 @@ def v_interval(
     scale, df = per_level, min(found.units) - 1.0
     if phi2 > 1e-12:
         scale, df = found.variance / (4 * phi2), found.df
-    low, high = nonnegative_interval(phi2, noise, scale, level, df, most=1.0)
+    curved = _curvature(codes, is_source, clusters, (p1, p0), pooled, k)
+    low, high = nonnegative_interval(phi2, noise, scale, level, df, most=1.0, curved=curved)
     return math.sqrt(low), math.sqrt(high), ("clustered " if clustered else "") + "noncentral χ²"

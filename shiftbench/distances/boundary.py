@@ -17,6 +17,9 @@ __all__ = ["nonnegative_interval", "root_variance"]
 _FAR = 400.0
 """From this many scales on, √value is normal to well below a percent of its standard error."""
 
+_LEAST = 0.01  # of the noise at 0 is left everywhere
+_ROUNDING = 1e-12  # a variance that is so small a share of the value is none
+
 
 def root_variance(value: float, noise: float, variance: float, se: float) -> float:
     """The sampling variance of √value, for `nonnegative_interval`.
@@ -49,6 +52,7 @@ def nonnegative_interval(
     level: float = 0.95,
     df: float = math.inf,
     most: float = math.inf,
+    curved: float = math.inf,
 ) -> tuple[float, float]:
     """An interval for a value ‖z‖² whose plug-in estimate is ‖z + error‖².
 
@@ -65,12 +69,15 @@ def nonnegative_interval(
         Degrees of freedom that `scale` is known with.
     most : float
         The largest possible value.
+    curved : float
+        What errors add on average at the value found. Of many levels that is far less than at 0,
+        and `high` would be too low with `noise`.
 
     Returns
     -------
     low, high : float
-        nan, nan where `scale` is 0 or not known. `low` is 0 where the estimate is within what
-        noise alone makes.
+        nan, nan where `scale` is 0 (but for rounding) or not known. `low` is 0 where the estimate
+        is within what noise alone makes.
 
     Notes
     -----
@@ -92,13 +99,14 @@ def nonnegative_interval(
     >>> nonnegative_interval(1.0, 0.01, 0.01)
     (0.64..., 1.43...)
     """
-    if not (scale > 0 and noise > 0 and value >= 0 and df > 0):
+    if not (scale > _ROUNDING * (value + noise) and noise > 0 and value >= 0 and df > 0):
         return NAN, NAN
     unit = scale * (critical(level, df) / critical(level)) ** 2
     tail = (1 - level) / 2
     nu = noise / unit
     low = unit * _noncentrality(value / unit, nu, 1 - tail, level)
-    high = unit * _noncentrality(max(value, noise) / unit, nu, tail, level)
+    less = min(noise, max(curved, _LEAST * noise))
+    high = unit * _noncentrality(max(value, noise) / unit, less / unit, tail, level)
     return min(low, most), min(high, most)
 
 

@@ -140,7 +140,8 @@ def profile(
     The classifier is a ridge-penalised logistic regression on principal components (at most 16),
     their squares and 30 Nyström features of a Gaussian kernel, with both splits weighing the
     same; it starts from the groups' odds, and the one with labels from the one without. Levels
-    seen in fewer than 5 clusters are one level. Standard errors take the models as given. Of more
+    seen in fewer than 5 clusters are one level; where all groups are such, ``subpopulation`` is
+    nan and the rest is as without groups. Standard errors take the models as given. Of more
     than 20,000 examples whole clusters are drawn.
 
     References
@@ -161,6 +162,9 @@ def profile(
     samples, label, group = prepared(x_source, x_target, labels, groups, clusters)
     samples, label, group = drawn(samples, label, group, seed)
     is_source = samples.is_source
+    rare = group is not None and n_levels(group) == 1 and len(_distinct(groups)) > 1
+    if rare:
+        group = None
     parameters: dict[str, Any] = {
         "seed": seed,
         "folds": FOLDS,
@@ -169,6 +173,9 @@ def profile(
     }
     of_label = None if label is None else information(samples, label, level, seed)
     of_group = None if group is None else information(samples, group, level, seed)
+    if rare:
+        why = "cannot tell: all groups are rare; what follows is told without them"
+        of_group = Estimate(NAN, level=level, method=why, n=len(is_source))
     fold = folds_of_clusters(samples, FOLDS, seed)
     if not _foldable(samples, fold):
         why = f"cannot tell: fewer than {FEWEST_CLUSTERS} clusters in a split"
@@ -213,6 +220,10 @@ def profile(
         of_label,
         parameters=parameters,
     )
+
+
+def _distinct(groups: tuple[Any, Any] | None) -> set[str]:
+    return set() if groups is None else {str(g) for side in groups for g in side}
 
 
 def _foldable(samples: Samples, fold: Codes) -> bool:

@@ -74,8 +74,10 @@ def moments(
 
     Notes
     -----
-    The interval is `shiftbench.distances.pair_sums.score_interval`. Moments of a high degree of
-    features with heavy tails are known poorly.
+    The interval is `shiftbench.distances.pair_sums.score_interval`, which needs moments of twice
+    the degree to be finite: of one feature with Student's t of 3 degrees of freedom, which has no
+    fourth moment, it held the truth in 75 to 84 % (degree 2, 200 examples a side, shifts of 1 and
+    3 σ). For such features take `energy`, `ks`, or ranks.
 
     References
     ----------

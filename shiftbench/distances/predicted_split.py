@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from shiftbench.distances.columns import MIN_LEVEL_CLUSTERS, Variable
 from shiftbench.distances.linear_auc import folded_auc, ridge_scores
 from shiftbench.distances.relabel import FOLDS, Units
 from shiftbench.statistics import Clusters, Estimate, priorities, stream
-from shiftbench.statistics.delong import auroc_limits, logit_limits, two_sample_spread
+from shiftbench.statistics.delong import Spread, auroc_limits, logit_limits, two_sample_spread
 from shiftbench.statistics.linearised import mean_variance
 
 __all__ = ["Work", "predicted_parts"]
@@ -24,8 +24,12 @@ Codes = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 _REPEATS = 5
+_MANY = 500_000
+_FEW_PERMUTATIONS = 199
+"""With more rows × features than `_MANY`, folds are dealt once, and at most so often permuted."""
 _MOST_FEATURES = 400
 _MOST_CLASSES = 10
+_DOUBLED = "DeLong with twice the variance for cross-fitting"
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,18 @@ class Work:
     seed: int
     level: float
     n_permutations: int
+    n_deals: int = _REPEATS
+
+    def within_reach(self, n_features: int) -> Work:
+        """The same with fewer deals and permutations, where there are many rows and features."""
+        if len(self.clusters) * n_features <= _MANY:
+            return self
+        return replace(self, n_deals=1, n_permutations=min(self.n_permutations, _FEW_PERMUTATIONS))
 
     def folds(self, rows: Codes, what: str) -> list[Codes]:
         """The fold of each row, several times over; which split a cluster is in plays no part."""
         made = []
-        for i in range(_REPEATS):
+        for i in range(self.n_deals):
             order = np.argsort(priorities(self.seed, f"audit folds {i} {what}", self.names))
             rank = np.empty(len(order), dtype=np.int64)
             used = np.isin(order, self.clusters[rows])
@@ -95,6 +106,7 @@ def predicted_parts(
     if together:
         a, b = x_label - x_label.mean(axis=0), x_other - x_other.mean(axis=0)
         joint = np.concatenate([joint, (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)], axis=1)
+    work = work.within_reach(joint.shape[1])
     parts: dict[str, Estimate] = {}
     parts["joint"], scores = _split_auc(joint, work, units)
     if own and other:
@@ -111,7 +123,7 @@ def predicted_parts(
         "features": joint.shape[1],
         "interplay": together,
         "folds": FOLDS,
-        "repeats": _REPEATS,
+        "repeats": work.n_deals,
         "n_permutations": work.n_permutations,
     }
 
@@ -119,41 +131,57 @@ def predicted_parts(
 def _split_auc(features: Floats, work: Work, units: Units) -> tuple[Estimate, Floats]:
     """The AUC of telling target from source, and each row's score, both over all deals of folds."""
     rng = stream(work.seed, "audit permutations")
-    sides = [1 - block[:, units.of_row] for block in units.permuted(rng, work.n_permutations)]
-    outcomes = np.concatenate([(~work.is_source)[None, :].astype(np.float64), *sides]).T
+    blocks = [1 - block[:, units.of_row] for block in units.permuted(rng, work.n_permutations)]
+    outcomes = np.concatenate([(~work.is_source)[None, :].astype(np.float64), *blocks]).T
     every = np.arange(len(outcomes))
-    values, influence, scores = _repeated(features, outcomes, work.folds(every, "split"))
-    n = len(outcomes)
-    clusters = Clusters(work.clusters, int(work.clusters.max()) + 1)
-    pair = tuple(Clusters(work.clusters[s], clusters.n_clusters)
-                 for s in (work.is_source, ~work.is_source))  # fmt: skip
-    sizes = (work.is_source.sum(), n - work.is_source.sum())
-    spread = two_sample_spread(
-        influence[work.is_source] * sizes[0], influence[~work.is_source] * sizes[1],
-        (pair[0], pair[1]),
-    )  # fmt: skip
+    values, influences, scores = _repeated(features, outcomes, work.folds(every, "split"))
+    n, width = len(outcomes), int(work.clusters.max()) + 1
+    sides = (work.is_source, ~work.is_source)
+    pair = (Clusters(work.clusters[sides[0]], width), Clusters(work.clusters[sides[1]], width))
+    spread = _after_fits([
+        two_sample_spread(moved[sides[0]] * sides[0].sum(), moved[sides[1]] * sides[1].sum(), pair)
+        for moved in influences
+    ])  # fmt: skip
     value = float(values[0])
     low, high, method = auroc_limits(value, spread, work.level, constant=not np.ptp(scores))
+    method = "cross-fitted, " + method.replace("DeLong", _DOUBLED)
     estimate = Estimate(
-        value, low, high, work.level, f"cross-fitted, {method}", n, spread.n_clusters,
+        value, low, high, work.level, method, n, spread.n_clusters,
         p_value=_p_value(values), se=spread.se,
     )  # fmt: skip
     return estimate, scores
 
 
 def _repeated(
-    features: Floats, outcomes: Floats, folds: Sequence[Codes], own: int = 1
+    features: Floats, outcomes: Floats, folds: Sequence[Codes]
 ) -> tuple[Floats, Floats, Floats]:
-    values = np.zeros(outcomes.shape[1])
-    influence, scores = np.zeros(len(outcomes)), np.zeros(len(outcomes))
-    for fold in folds:
+    """Mean AUC of each outcome over the deals, each deal's influences, and mean scores."""
+    values, scores = np.zeros(outcomes.shape[1]), np.zeros(len(outcomes))
+    influences = np.zeros((len(folds), len(outcomes)))
+    for own, fold in zip(influences, folds, strict=True):
         found = ridge_scores(features, outcomes, fold)
         told = folded_auc(found, outcomes, fold, influence=True)
         values += np.nan_to_num(told.values, nan=0.5) / len(folds)
         if told.influence is not None:
-            influence += told.influence / len(folds)
+            own += told.influence
         scores += found[:, 0] / len(folds)
-    return values, influence, scores
+    return values, influences, scores
+
+
+def _after_fits(deals: Sequence[Spread]) -> Spread:
+    """The spread of the mean AUC of several deals: twice the mean of their variances.
+
+    DeLong's variance takes the models as fixed. With nothing to find each pair of rows tells of the
+    AUC twice, as test and training and as training and test, which doubles the variance (see
+    `c2st`). The deals' influences are not averaged first: those of models that disagree would
+    cancel out.
+    """
+    first = deals[0]
+    return replace(
+        first,
+        variance=2 * float(np.mean([d.variance for d in deals])),
+        df=min(d.df for d in deals),
+    )
 
 
 def _p_value(values: Floats) -> float:
@@ -173,18 +201,20 @@ def _label_auc(
     orders = _label_orders(label, clusters, rng, work.n_permutations)
     folds = work.folds(rows, "label")
     total = np.zeros(1 + len(orders))
-    influence = np.zeros(len(rows))
+    influences = np.zeros((len(folds), len(rows)))
     for column in label.T:
         outcomes = np.column_stack([column, *(column[order] for order in orders)])
         values, moved, _ = _repeated(features[rows], outcomes, folds)
         total += values / label.shape[1]
-        influence += moved / label.shape[1]
+        influences += moved / label.shape[1]
     _, codes = np.unique(clusters, return_inverse=True)
     groups = Clusters(codes, int(codes.max()) + 1)
-    variance, df = (float(f) for f in mean_variance(influence * len(rows), groups))
+    found = [mean_variance(moved * len(rows), groups) for moved in influences]
+    variance, df = 2 * float(np.mean([f[0] for f in found])), min(float(f[1]) for f in found)
     low, high = logit_limits(float(total[0]), math.sqrt(variance), work.level, df)
     return Estimate(
-        float(total[0]), low, high, work.level, "cross-fitted, clustered logit DeLong, t",
+        float(total[0]), low, high, work.level,
+        f"cross-fitted, clustered logit {_DOUBLED}, t",
         len(rows), groups.n_clusters, p_value=_p_value(total), se=math.sqrt(variance),
     )  # fmt: skip
 

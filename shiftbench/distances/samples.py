@@ -188,7 +188,7 @@ def features_of(values: ArrayLike, what: str) -> Floats:
         if np.iscomplexobj(values):
             raise TypeError
         if isinstance(values, np.ma.MaskedArray):
-            values = values.astype(np.float64).filled(np.nan)
+            values = np.ma.filled(values.astype(np.float64), np.nan)
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise ConfigurationError(

@@ -80,7 +80,8 @@ def information(samples: Samples, codes: Codes, level: float, seed: int) -> Esti
     scale = noise / max(k - 1, 1)
     if plain > 1e-12:
         scale = root_variance(plain, noise, spread.variance, found.se)
-    low, high = nonnegative_interval(plain, noise, scale, level, max(spread.df, 1.0), most=1.0)
+    df = max(spread.df, 1.0)
+    low, high = nonnegative_interval(plain, noise, scale, level, df, most=1.0, curved=found.bias)
     method = ("clustered " if samples.clustered else "") + "noncentral χ²; jackknife bias"
     return Estimate(value, low, high, se=found.se, method=method, **base)
 

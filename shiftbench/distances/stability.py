@@ -75,7 +75,7 @@ def quantile_edges(column: Floats, bins: int = 10) -> list[float]:
     values = np.sort(column)
     found = values[_ranks(len(values), bins) - 1]
     often = found[1:][found[1:] == found[:-1]]
-    return np.unique(np.concatenate([found[:-1], np.nextafter(often, -np.inf)])).tolist()
+    return sorted({*found[:-1].tolist(), *np.nextafter(often, -np.inf).tolist()})
 
 
 def psi(

@@ -24,6 +24,7 @@ Record = Mapping[str, Any]
 FEWEST_RUNS = 5
 """Runs from which on one accuracy is drawn against another."""
 NAMES = ("model", "seed", "epoch")
+_OF_ONE_SPLIT = ("spurious_correlation", "attribute_imbalance", "class_imbalance")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _against_distance(
 ) -> list[str]:
     """One curve a run and a distance, over all configs: points are subsets, or splits."""
     between = [d for rows in distances.values() for d in rows if is_finite(d["value"])]
-    wanted = [d for d in between if d["kind"] != "membership"]
+    wanted = [d for d in between if d["kind"] != "membership" and not _of_one_split(d)]
     notes = []
     if between and not wanted:
         notes.append(
@@ -106,6 +107,12 @@ def _is_from_training(bench: Benchmark, distance: Mapping[str, Any]) -> bool:
         return source.role == "train"
     stated = json.loads(distance["parameters"] or "{}")
     return isinstance(stated, dict) and "train" in stated
+
+
+def _of_one_split(distance: Record) -> bool:
+    """Whether it describes one split alone, and so is no distance between two."""
+    name = distance["distance"]
+    return name in _OF_ONE_SPLIT or name.endswith("[target]")
 
 
 def named_distance(row: Record) -> str:

@@ -19,7 +19,10 @@ from shiftbench.measuring.examples import Examples, Rows
 from shiftbench.measuring.features import FeatureStore, Run
 from shiftbench.spaces.space import Fitted, Space, parse_space, space_name
 
-__all__ = ["FittedSpace", "default_space", "fitted_space", "reference_rows"]
+__all__ = ["NO_FEATURES", "FittedSpace", "default_space", "fitted_space", "reference_rows"]
+
+NO_FEATURES = "all distances between features"
+"""What is left out where a benchmark has nothing that features could be made of."""
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +81,7 @@ def default_space(examples: Examples, left_out: list[dict[str, Any]]) -> str | N
     try:
         parse_space(name).columns(schema)
     except ConfigurationError as error:
-        left_out.append({"distance": "all distances between features", "reason": str(error)})
+        left_out.append({"distance": NO_FEATURES, "reason": str(error)})
         return None
     return name
 

@@ -18,13 +18,14 @@ from shiftbench.benchmark import Benchmark
 from shiftbench.errors import ConfigurationError, StorageError
 from shiftbench.measuring.differences import measure_differences
 from shiftbench.measuring.examples import Examples
+from shiftbench.measuring.reference import NO_FEATURES
 from shiftbench.measuring.rows import merged
 from shiftbench.measuring.run import Measured, measure_examples
 from shiftbench.measuring.settings import Measurement
 from shiftbench.progress import shown
-from shiftbench.store.card import remade_card
 from shiftbench.store.location import Location
 from shiftbench.store.manifest import Manifest, read_manifest, sealed
+from shiftbench.store.remade import remade_card
 from shiftbench.store.stage import open_stage
 from shiftbench.store.tables import file_entry, write_table_config
 
@@ -124,6 +125,8 @@ def still_left_out(before: Sequence[Mapping[str, Any]], found: Measured) -> list
     # Of subsets the entry is for all pairs of a distance.
     told = {tuple(r[n] for n in names) if r["config"] else _between(r) for r in rows}
     told |= {tuple(e.get(n) for n in names) for e in found.left_out}
+    if found.spaces:  # none fitted the content, and one that does was named
+        told.add((None, None, None, NO_FEATURES, None))
     stays = [dict(e) for e in before if tuple(e.get(n) for n in names) not in told]
     return [*stays, *found.left_out]
 

@@ -15,7 +15,7 @@ from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.measuring.examples import Examples, Rows
 from shiftbench.measuring.losses import reference_losses
 from shiftbench.measuring.parts import part_rows
-from shiftbench.measuring.reference import FittedSpace
+from shiftbench.measuring.reference import NO_FEATURES, FittedSpace
 from shiftbench.measuring.rows import of_space, shift_rows
 from shiftbench.measuring.settings import Measurement
 from shiftbench.measuring.sides import Side
@@ -108,7 +108,7 @@ def measure_pair(
     names = (pair.source, pair.target)
     if space is not None and (absent := _absent(pair, space)):
         why = f"the task has no column {absent!r}, which the space {space.name!r} reads"
-        left_out.append(_left(pair, "all distances between features", why, space))
+        left_out.append(_left(pair, NO_FEATURES, why, space))
         space = None
     empty = [s for s, r in zip(names, pair.rows, strict=True) if len(r.table) < 2]
     if empty:

@@ -15,10 +15,22 @@ import yaml
 
 from shiftbench.store.manifest import ConfigEntry, Manifest
 
-__all__ = ["cell", "make_card", "recipe_toml", "remade_card"]
+__all__ = [
+    "BALANCE",
+    "DISTANCES",
+    "balance_section",
+    "cell",
+    "distances_section",
+    "front_matter",
+    "make_card",
+    "recipe_toml",
+]
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 MAX_ROWS = 40
+
+DISTANCES = "## Shift distances"
+BALANCE = "## What else differs"
 
 
 def cell(value: Any) -> str:
@@ -66,14 +78,14 @@ def make_card(
         Name of a picture of the meta-graph in the directory.
     """
     parts = [
-        f"---\n{_front(manifest)}---\n",
+        f"---\n{front_matter(manifest)}---\n",
         f"# {_title(manifest)}\n",
         about.strip() + "\n",
         _loading(manifest),
         _splits(manifest),
         _groups(manifest),
-        _distances(tables.get("shift_distances"), manifest.measured),
-        _balance(tables.get("balance"), manifest.measured),
+        distances_section(tables.get("shift_distances"), manifest.measured),
+        balance_section(tables.get("balance"), manifest.measured),
         f"## Meta-graph\n\n![The subsets and their overlaps]({picture})\n" if picture else "",
         _left_out(manifest),
         _provenance(manifest),
@@ -87,7 +99,7 @@ def _title(manifest: Manifest) -> str:
     return f"{cell(manifest.builder)} benchmark" + (f" of {origin}" if origin else "")
 
 
-def _front(manifest: Manifest, before: str | None = None) -> str:
+def front_matter(manifest: Manifest, before: str | None = None) -> str:
     """The YAML; of one that is there already, what a person has added or changed stays."""
     tasks = [n for n, c in manifest.configs.items() if c.kind == "task"]
     examples = next((n for n, c in manifest.configs.items() if c.kind == "examples"), "")
@@ -209,71 +221,13 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def remade_card(card: bytes, manifest: Manifest, tables: Mapping[str, pa.Table]) -> bytes:
-    """A card whose YAML and measured sections say what was measured since; the rest stays.
-
-    Parameters
-    ----------
-    card : bytes
-        As it is.
-    manifest : Manifest
-    tables : mapping
-        `shift_distances` and `balance`.
-    """
-    # Whatever a person has put there comes out again, be it no UTF-8.
-    text = card.decode(errors="surrogateescape").removeprefix("\ufeff").replace("\r\n", "\n")
-    front = re.match(r"---\n(.*?\n)?---[ \t]*(\n|$)", text, re.DOTALL)
-    body = text[front.end() :] if front else text
-    new = {
-        _DISTANCES: _distances(tables["shift_distances"], manifest.measured),
-        _BALANCE: _balance(tables["balance"], manifest.measured),
-    }
-    sections = _sections(body)
-    at = next(
-        (i for i, s in enumerate(sections) if _heading(s) in new),
-        next(
-            (i for i, s in enumerate(sections) if s.startswith("## What was left")), len(sections)
-        ),
-    )
-    kept = [s for s in sections[:at] if _heading(s) not in new]
-    after = [s for s in sections[at:] if _heading(s) not in new]
-    made = [section.rstrip("\n") + "\n\n" for section in new.values() if section]
-    if made and kept and not kept[-1].endswith("\n\n"):
-        kept[-1] = kept[-1].rstrip("\n") + "\n\n"
-    said = f"---\n{_front(manifest, front[1] if front else None)}---\n"
-    return (said + "".join([*kept, *made, *after])).encode(errors="surrogateescape")
-
-
-def _sections(body: str) -> list[str]:
-    """The text cut before each heading of the second level; what stands in code is none."""
-    found = [""]
-    fence = ""
-    for line in body.splitlines(keepends=True):
-        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
-        if mark and not fence:
-            fence = mark[1]
-        elif mark and mark[1].startswith(fence) and not line.strip(" \n`~"):
-            fence = ""
-        if line.startswith("## ") and not fence:
-            found.append("")
-        found[-1] += line
-    return found
-
-
-def _heading(section: str) -> str:
-    return section.partition("\n")[0].rstrip()
-
-
-_DISTANCES = "## Shift distances"
-_BALANCE = "## What else differs"
-
-
-def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
+def distances_section(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
+    """How far, and what was not measured; empty where there is neither."""
     rows = [] if table is None else table.to_pylist()
     if not rows and not measured.get("left_out"):
         return ""
     of_tasks = [r for r in rows if r["config"] is not None]
-    parts = [f"{_DISTANCES}\n"]
+    parts = [f"{DISTANCES}\n"]
     if of_tasks:
         head = ("config", "source", "target", "kind", "distance", "space", "value", "low", "high",
                 "p_value")  # fmt: skip
@@ -318,7 +272,8 @@ def _distances(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _balance(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
+def balance_section(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
+    """What else differs between the splits; empty where nothing was compared."""
     if table is None or not len(table):
         return ""
     verdicts = "".join(
@@ -329,7 +284,7 @@ def _balance(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     rows = [r for r in table.to_pylist() if r["verdict"] in ("differs", "predicts the split")]
     if not rows:
         return (
-            f"{_BALANCE}\n\n{verdicts}No other column was found to differ between two splits; see "
+            f"{BALANCE}\n\n{verdicts}No other column was found to differ between two splits; see "
             "`balance` for what each comparison could tell.\n"
         )
     head = ("config", "source", "target", "column", "statistic", "value", "low", "high", "auc",
@@ -337,7 +292,7 @@ def _balance(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
     shown = [[r[h] for h in head] for r in rows[:MAX_ROWS]]
     more = len(rows) - MAX_ROWS
     return (
-        f"{_BALANCE}\n\n{verdicts}Columns by which two splits differ besides the shift that is "
+        f"{BALANCE}\n\n{verdicts}Columns by which two splits differ besides the shift that is "
         "meant; all comparisons are in `balance`.\n\n"
         + _table(head, shown)
         + (f"\n… and {more} more.\n" if more > 0 else "")

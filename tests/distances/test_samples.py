@@ -23,7 +23,7 @@ X = np.random.default_rng(0).normal(size=(12, 3))
         ([[1.0, 2.0], [3.0]], "no array of numbers"),
         (csr_array(X), "no array of numbers"),
         (X + 1j, "no array of numbers"),
-        (np.ma.masked_array(X, X == X[2, 1]), "1 values that are NaN .* row 2, column 1"),
+        (np.ma.masked_array(X, X[2, 1] == X), "1 values that are NaN .* row 2, column 1"),
         (X * 1e200, r"largest number of the source is .*allowed: 1e-60 to 1e\+60"),
         (X * 1e-200, "divide the features by a constant"),
     ],
