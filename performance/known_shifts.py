@@ -1,6 +1,6 @@
 """Which distance sees which shift, and from how many examples on: the tables of docs/distances.md.
 
-    python performance/known_shifts.py                     200, 133 and 25 samples
+    python performance/known_shifts.py                     100, 66 and 25 samples
     python performance/known_shifts.py --samples 40        a quick look
     python performance/known_shifts.py --markdown FILE     also the tables of the documentation
 
@@ -78,7 +78,7 @@ def power(name: str, kind: str, n: int, samples: int, seed: int) -> dict[str, ob
 
 def samples_of(n: int, most: int) -> int:
     """Fewer samples where each takes longer."""
-    return max(20, most if n <= 50 else most * 2 // 3 if n <= 200 else most // 8)
+    return max(25, most if n <= 50 else most * 2 // 3 if n <= 200 else most // 8)
 
 
 def rises(name: str, kind: str, seed: int) -> dict[str, object]:
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--distances", nargs="+", default=sorted(DISTANCES))
     parser.add_argument("--seed", type=int, default=0)

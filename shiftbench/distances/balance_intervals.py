@@ -52,6 +52,11 @@ def mean_difference_interval(
     -------
     low, high, method
 
+    Notes
+    -----
+    Of very skewed numbers it is too short: of log-normal ones (σ = 1, 50 and 200 examples) it
+    covered 92 % where nothing shifted and 88 % far from there.
+
     Examples
     --------
     >>> x = np.array([0.0, 1.0, 2.0, 3.0] * 5)

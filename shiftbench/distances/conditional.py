@@ -7,13 +7,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftbench.distances.nuisance import crossfit_ridge
-from shiftbench.distances.overlap import Domain, domain_of, sign_flip_p_value, spread_after_fits
+from shiftbench.distances.nuisance import CrossFit, crossfit_ridge
+from shiftbench.distances.overlap import (
+    Domain,
+    domain_of,
+    inflation_of,
+    sign_flip_p_value,
+    spread_after_fits,
+)
 from shiftbench.distances.samples import Samples
 from shiftbench.distances.shift import Distance, Shift
 from shiftbench.errors import ConfigurationError
-from shiftbench.statistics import Estimate
+from shiftbench.statistics import Estimate, stream
 from shiftbench.statistics.delong import quantile
+from shiftbench.statistics.permutation import permutation_p_values
 
 __all__ = ["GCM", "gcm"]
 
@@ -25,6 +32,8 @@ RAREST = 10
 """Examples that a class must have, and must be missing in, to be compared."""
 MOST = 20
 """Classes that are compared; of more, the most frequent."""
+_POSSIBLE = (0.01, 0.99)  # what labels are drawn with; ridge regressions may leave 0 to 1
+_CELLS = 4_000_000  # labels held at a time
 
 
 def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Shift:
@@ -45,7 +54,10 @@ def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Sh
     The p-value is of the largest of the studentised sums Σ ξ η_k w_j(x) over the classes and
     weights: 1, g_k less its mean, and six kernel principal components of x, so that a change that
     averages to zero is seen too. It comes from flipping the signs of whole clusters
-    (`n_permutations` times), corrected for the number of sums.
+    (`n_permutations` times), corrected for the number of sums. Of independent examples it is the
+    larger of that and the p-value under labels drawn from g_k(x): with 50 and 200 examples, a
+    shift of 1 σ in x and a class of 5 to 25 %, signs alone rejected a true null in 7 to 18 % of
+    runs.
 
     Parameters
     ----------
@@ -84,7 +96,9 @@ def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Sh
     The interval of θ_k is the cluster sandwich with Student's t; for several classes it bounds
     all θ_k at once (Bonferroni), and so their largest. Its variance, and that of the test's sums,
     is multiplied by c / (c − effective parameters of both fits), at most by 2, c being the
-    effective number of clusters: at small n the errors of the fits are part of it.
+    effective number of clusters: at small n the errors of the fits are part of it. With few
+    examples of a class on the smaller side (2 or 3 of 50, against 200) it is too short: it covered
+    84 %.
 
     References
     ----------
@@ -139,6 +153,9 @@ def gcm(samples: Samples, *, n_permutations: int, level: float, seed: int) -> Sh
         table = (products[:, None, :] * weights).reshape(-1, len(y)).T
         df = np.repeat(fit.df, weights.shape[1])
         p_value = sign_flip_p_value(table, df, samples, domain, n_permutations, seed)
+        if not samples.clustered:
+            drawn = _drawn_labels_p_value(y, fit, weights, domain, n_permutations, seed)
+            p_value = max(p_value, drawn)
         parameters["sign_flips"] = n_permutations
     parameters["weight_functions"] = weights.shape[1]
     named = {samples.levels[k]: part for k, part in zip(chosen, parts, strict=True)}
@@ -157,6 +174,34 @@ GCM = Distance(
     bounds=(-1.0, 1.0),
     fewest=10,
 )
+
+
+def _drawn_labels_p_value(
+    y: Floats, fit: CrossFit, weights: Floats, domain: Domain, n_draws: int, seed: int
+) -> float:
+    """Of the same sums, over their standard deviations were each label drawn from g_k(x).
+
+    Where one side is small and a class is rare, that side's few labels make both a sum and its
+    empirical standard deviation, and signs flipped do not show how these go together.
+    """
+    g = np.clip(fit.values, *_POSSIBLE)
+    lever = weights * (domain.weights * domain.residual)  # (classes, weights, n)
+    sums = np.einsum("kjn,nk->kj", lever, y - fit.values)
+    scale = np.sqrt(np.einsum("kjn,nk->kj", lever**2, g * (1 - g)))
+    scale = np.where(scale > 0, scale, np.inf)
+    inflation = np.array([inflation_of(domain, float(one)) for one in fit.df])
+    observed = float((np.abs(sums) / scale / np.sqrt(inflation)[:, None]).max())
+    rng = stream(seed, "labels drawn given x")
+    largest = np.zeros(n_draws)
+    step = max(1, _CELLS // len(y))
+    for start in range(0, n_draws, step):
+        rows = slice(start, min(start + step, n_draws))
+        for k in range(len(lever)):
+            share = g[:, k]
+            error = (rng.random((rows.stop - rows.start, len(y))) < share) - share
+            found = np.abs(error @ lever[k].T / scale[k]).max(axis=1)
+            largest[rows] = np.maximum(largest[rows], found)
+    return float(permutation_p_values([observed], largest[:, None])[0])
 
 
 def _differences(

@@ -20,6 +20,7 @@ __all__ = [
     "Domain",
     "auc_of_folds",
     "domain_of",
+    "inflation_of",
     "sign_flip_p_value",
     "spread_after_fits",
     "spread_of",
@@ -198,7 +199,7 @@ def spread_after_fits(influence: Floats, samples: Samples, domain: Domain, df: f
     True
     """
     found = spread_of(influence, samples)
-    factor = _inflation(domain, df)
+    factor = inflation_of(domain, df)
     return Spread(factor * found.variance, found.df, found.n_clusters, found.units, found.across)
 
 
@@ -235,7 +236,7 @@ def sign_flip_p_value(
     sums = sums[:, size > 0] / size[size > 0]
     if not sums.shape[1]:
         return 1.0
-    inflation = np.array([_inflation(domain, float(one)) for one in df[size > 0]])
+    inflation = np.array([inflation_of(domain, float(one)) for one in df[size > 0]])
     observed = float((np.abs(sums.sum(axis=0)) / np.sqrt(inflation)).max())
     rng = stream(seed, "sign flips of clusters")
     step = max(1, _CELLS // len(sums))
@@ -246,13 +247,20 @@ def sign_flip_p_value(
     return float(permutation_p_values([observed], np.concatenate(drawn)[:, None])[0])
 
 
-def _inflation(domain: Domain, df: float) -> float:
+def inflation_of(domain: Domain, df: float) -> float:
     """How much the fits add to a variance: c / (c − parameters), at most 2.
 
     Each pair of examples in different folds enters a product of two residuals twice, as the error
     of either fit; that is a share of the variance of about parameters / c, and is not seen by
     sums over clusters. The factor is that of the HC1 variance; c is the effective number of
     clusters, both sides weighing the same.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> s = Samples(rng.normal(size=(80, 1)), 40, np.arange(80))
+    >>> inflation_of(domain_of(s, seed=0), 1e9)
+    2.0
     """
     c = domain.units
     return c / max(c - domain.df - df, c / 2)

@@ -116,7 +116,8 @@ def _smd(sums: Floats, total: Floats) -> Floats:
         m1, m0 = s1 / n1, s0 / n0
         spread = np.sqrt((np.maximum(q1 / n1 - m1**2, 0) + np.maximum(q0 / n0 - m0**2, 0)) / 2)
         gap = m0 - m1
-        spread[spread < _TIE] = 0.0
+        # Of values with variance 1: a variance of less than 1e-12 is what rounding leaves.
+        spread[spread < 1e-6] = 0.0
         gap[np.abs(gap) < _TIE] = 0.0
         found = np.where(gap == 0, 0.0, gap / spread)
     found[(n1 == 0) | (n0 == 0)] = np.nan

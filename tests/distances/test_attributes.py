@@ -150,3 +150,23 @@ def test_intervals_cover_closely(n, size):
                 # Sixteen cells and forty clusters: some cells have less than one to expect.
                 share = 0.11 if (size, k, tilt, name) == (8, 8, 1, NAMES[0]) else 0.07
                 assert count <= binom.ppf(1 - 0.001 / 81, 600, share), (k, tilt, name)
+
+
+def test_attributes_that_are_all_different_leave_no_interval():
+    found = subpopulation_numbers(["a", "b"] * 15, [f"{i}" for i in range(30)])
+    told = found["spurious_correlation"]
+    assert np.isnan(told.low)
+    assert np.isnan(told.high)
+    assert "no spread" in told.method
+
+
+def test_many_cells_do_not_push_the_interval_below_the_truth():
+    k, rho, missed = 10, 0.8, 0
+    cells = np.full((k, k), (1 - rho) / k**2) + rho * np.eye(k) / k
+    truth = 2 * (1 - entropy(cells.ravel()) / (2 * np.log(k)))
+    for seed in range(40):
+        drawn = np.random.default_rng(seed).choice(k * k, 50, p=cells.ravel())
+        found = subpopulation_numbers((drawn // k).tolist(), (drawn % k).tolist())
+        told = found["spurious_correlation"]
+        missed += not told.low <= truth <= told.high
+    assert missed <= 6

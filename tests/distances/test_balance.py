@@ -609,3 +609,25 @@ def test_intervals_cover_closely(n, size):
         assert missed_difference(2000, d, n, size, False) <= allowed(2000, 60, 0.07)
         # Squares of skewed values have heavy tails: a little less is promised there.
         assert missed_difference(2000, d, n, size, True) <= allowed(2000, 60, 0.09)
+
+
+@pytest.mark.parametrize(("n", "k"), [(50, 10), (50, 30)])
+def test_v_of_many_levels_far_from_zero_is_covered(n, k):
+    p = np.arange(1, k + 1) ** -0.7
+    q = p * np.exp(np.resize([3.0, -3.0], k))
+    p, q = p / p.sum(), q / q.sum()
+    truth = float(np.sqrt(((p - q) ** 2 / (p + q)).sum() / 2))
+    missed = 0
+    for seed in range(100):
+        rng = np.random.default_rng([seed, n, k])
+        drawn = np.concatenate([rng.choice(k, n, p=p), rng.choice(k, n, p=q)])
+        _, codes = np.unique(drawn, return_inverse=True)
+        side = np.arange(2 * n) < n
+        counts = tuple(
+            np.bincount(codes[s], minlength=codes.max() + 1).astype(float) for s in (side, ~side)
+        )
+        total = counts[0] + counts[1]
+        phi2 = sum((c**2 / total).sum() / n for c in counts) - 1
+        low, high, _ = v_interval(codes, side, np.arange(2 * n), counts, phi2, 0.95)
+        missed += not low <= truth <= high
+    assert missed <= 14

@@ -268,3 +268,12 @@ def test_intervals_cover_closely(n, size):
     for k in (2, 5, 10):
         for tilt in (0, 0.3, 1):
             check_coverage(600, n, size, k, tilt)
+
+
+def test_groups_that_are_all_rare_tell_nothing() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    names = [f"patient {i}" for i in range(60)]
+    found = profile(x[:30], x[30:], groups=(names[:30], names[30:]))
+    assert np.isnan(found.subpopulation.value)
+    assert "all groups are rare" in found.subpopulation.method
+    assert found.covariate == found.covariate_marginal

@@ -291,3 +291,11 @@ def test_no_accuracy_is_drawn_against_what_describes_one_split() -> None:
 
     names = ("spurious_correlation", "class_imbalance[target]", "class_imbalance[change]", "mmd")
     assert [_of_one_split({"distance": n}) for n in names] == [True, True, False, False]
+
+
+def test_a_column_that_is_another_constant_on_each_side_differs_without_bound() -> None:
+    from shiftbench.distances.balance_table import balance
+
+    sides = (pa.table({"age": [0.0] * 60}), pa.table({"age": [1.0] * 50}))
+    rows = balance(*sides, cluster=None, config="t", source_name="a", target_name="b").to_pylist()
+    assert rows[0]["value"] == float("inf")
