@@ -80,7 +80,8 @@ def information(samples: Samples, codes: Codes, level: float, seed: int) -> Esti
     scale = noise / max(k - 1, 1)
     if plain > 1e-12:
         scale = root_variance(plain, noise, spread.variance, found.se)
-    df = max(spread.df, 1.0)
+    # Where all shares are exactly equal so are the losses, and their spread has no say.
+    df = max(spread.df if spread.variance > 1e-15 else min(samples.n_clusters) - 1.0, 1.0)
     low, high = nonnegative_interval(plain, noise, scale, level, df, most=1.0, curved=found.bias)
     method = ("clustered " if samples.clustered else "") + "noncentral χ²; jackknife bias"
     return Estimate(value, low, high, se=found.se, method=method, **base)

@@ -277,3 +277,14 @@ def test_groups_that_are_all_rare_tell_nothing() -> None:
     assert np.isnan(found.subpopulation.value)
     assert "all groups are rare" in found.subpopulation.method
     assert found.covariate == found.covariate_marginal
+
+
+def test_equal_shares_have_an_interval_no_wider_than_nearly_equal_ones():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 2)), rng.normal(size=(44, 2))
+    source = ["a", "b"] * 200
+    equal = profile(x, y, labels=(source, ["a", "b"] * 22)).label
+    nearly = profile(x, y, labels=(source, ["a"] * 23 + ["b"] * 21)).label
+    assert equal is not None
+    assert nearly is not None
+    assert 0 < equal.high <= nearly.high * 1.05
