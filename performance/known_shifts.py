@@ -17,7 +17,6 @@ import math
 import os
 import sys
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,6 +35,8 @@ SIZES = (50, 200, 1000)
 PERMUTATIONS = 199
 STEPS = (0.0, 0.25, 0.5, 1.0)
 """Of each shift's strength, for whether a distance rises with it."""
+DRAWS = 12
+"""Samples of each strength."""
 SLOW = {"wasserstein": 200, "frechet": 1000}
 """The largest sizes that are tried."""
 
@@ -86,16 +87,17 @@ def rises(name: str, kind: str, seed: int) -> dict[str, object]:
     draw, strength = SHIFTS[kind]
     source_of = SHIFTS["none"][0]
     n = 200 if name in SLOW else 500
-    means = []
+    means, errors = [], []
     for step in STEPS:
         values = []
-        for i in range(8):
+        for i in range(DRAWS):
             rng = stream(seed, f"rises {kind}", str(i))
             a, b = source_of(rng, n, 0.0), draw(rng, n, step * strength)
             values.append(found(name, a, b, i, 0).value)
         means.append(float(np.nanmean(values)))
+        errors.append(float(np.nanstd(values, ddof=1) / np.sqrt(DRAWS)))
     return {"distance": name, "shift": kind, "strengths": [s * strength for s in STEPS],
-            "mean_values": means}  # fmt: skip
+            "mean_values": means, "standard_errors": errors}  # fmt: skip
 
 
 def markdown(rows: list[dict[str, object]], rising: list[dict[str, object]]) -> str:
@@ -115,11 +117,7 @@ def markdown(rows: list[dict[str, object]], rising: list[dict[str, object]]) -> 
         d = distance_named(name)
         low, high = d.bounds
         bounds = f"{low:g} … {high:g}".replace("-inf", "−∞").replace("inf", "∞")
-        monotone = [
-            str(r["shift"])
-            for r in rising
-            if r["distance"] == name and _monotone(r["mean_values"])  # type: ignore[arg-type]
-        ]
+        monotone = [str(r["shift"]) for r in rising if r["distance"] == name and _monotone(r)]
         lines.append(
             f"| `{name}` | {d.kind} | {d.takes} | {'yes' if d.symmetric else 'no'} | {d.same:g} | "
             f"{bounds} | {'; '.join(monotone) or '–'} |"
@@ -127,9 +125,13 @@ def markdown(rows: list[dict[str, object]], rising: list[dict[str, object]]) -> 
     return "\n".join(lines) + "\n"
 
 
-def _monotone(values: list[float]) -> bool:
-    """Each step up, and in all more than the steps could by chance."""
-    return all(b > a for a, b in pairwise(values))
+def _monotone(row: dict[str, object]) -> bool:
+    """No step down, and in all a step up, beyond what chance makes of the means."""
+    means, errors = (np.array(row[k]) for k in ("mean_values", "standard_errors"))
+    steps = np.diff(means)
+    of_steps = np.sqrt(errors[1:] ** 2 + errors[:-1] ** 2)
+    rise = means[-1] - means[0]
+    return bool((steps > -2 * of_steps).all() and rise > 4 * np.hypot(errors[0], errors[-1]))
 
 
 def main() -> None:

@@ -313,6 +313,8 @@ def _finish(
         distances, of_membership = made.builder.measure(plan)
     digest = benchmark_digest(configs)
     examples = Examples(work, configs, tuple(sorted(plan.metadata.content)), digest)
+    files = {r.path: FileEntry(r.size, r.rows, r.sha256) for r in made.reports.values()}
+    stage.check_there(files)
     found = Measured(distances.slice(0, 0), {}, [])
     if how.settings is not None:
         found = measure_examples(examples, plan.tables, how.settings, how.run, stored={}, show=show)
@@ -326,7 +328,6 @@ def _finish(
         "balance": balance,
         "rejected": pa.Table.from_pylist(rejected, schema=REJECTED),
     }
-    files = {r.path: FileEntry(r.size, r.rows, r.sha256) for r in made.reports.values()}
     for name, table in tables.items():
         kind = "table" if name in plan.tables else "measured"
         configs[name], written = write_table_config(name, table, kind, work)

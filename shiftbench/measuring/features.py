@@ -80,17 +80,33 @@ class FeatureStore:
     def __post_init__(self) -> None:
         self._at: dict[str, tuple[int, int]] = {}
         self._parts: list[Any] = []
+        self.unreadable: dict[str, str] = {}
         self._folder = cache_folder() / self.examples.digest[:32] / _key(self.space)
         self._beside = [c for c in self.columns if c not in self.examples.content]
         self._kept = len(self._beside) < len(self.columns)
         self._load()
 
+    def readable(self, rows: Rows) -> Rows:
+        """The examples whose content can be read; `unreadable` has the others and the reason."""
+        names = self._names(rows)
+        missing = [i for i, e in enumerate(names) if e not in self._at and e not in self.unreadable]
+        if missing:
+            self._compute(rows.take(np.array(missing, dtype=np.int64)))
+        kept = np.array([e not in self.unreadable for e in names], dtype=bool)
+        return rows if kept.all() else rows.take(np.flatnonzero(kept))
+
     def raw(self, rows: Rows) -> Any:
-        """Raw features, in the order of `rows`."""
+        """Raw features, in the order of `rows`.
+
+        Raises
+        ------
+        ContentError
+            An example cannot be read; `readable` leaves such out.
+        """
         ids = self._names(rows)
-        missing = np.array([i for i, e in enumerate(ids) if e not in self._at], dtype=np.int64)
-        if len(missing):
-            self._compute(rows.take(missing))
+        if len(self.readable(rows).table) < len(ids):
+            bad = next(e for e in ids if e in self.unreadable)
+            raise ContentError(f"{bad.split()[0]!r}: {self.unreadable[bad]}")
         where = np.array([self._at[e] for e in ids])
         parts = np.unique(where[:, 0])
         taken = _stacked([_take(self._parts[p], where[where[:, 0] == p, 1]) for p in parts])
@@ -100,14 +116,19 @@ class FeatureStore:
     def _compute(self, rows: Rows) -> None:
         tasks = list(_tasks(self.space, self.examples.folder, self.columns, rows))
         blocks: dict[int, Any] = {}
+        names = self._names(rows)
         label = f"features: {space_name(self.space)}"
         with bar(label, len(rows.table), "example", show=self.show) as counted:
-            for number, index, raw in self.run(_block, [(i, *t) for i, t in enumerate(tasks)]):
-                blocks[number] = (index, raw)
-                counted.update(len(index))
+            for number, index, raws, bad in self.run(
+                _block, [(i, *t) for i, t in enumerate(tasks)]
+            ):
+                blocks[number] = (index, raws)
+                self.unreadable |= {names[i]: why for i, why in bad}
+                counted.update(len(index) + len(bad))
         order = np.concatenate([blocks[i][0] for i in range(len(tasks))])
-        part = _stacked([blocks[i][1] for i in range(len(tasks))])
-        names = self._names(rows)
+        if not len(order):
+            return
+        part = _stacked([raw for i in range(len(tasks)) for raw in blocks[i][1]])
         ids = [names[i] for i in order]
         self._add(ids, part)
         self._save(ids, part)
@@ -182,26 +203,33 @@ def _block(
     columns: tuple[str, ...],
     index: np.ndarray[Any, Any],
     wanted: np.ndarray[Any, Any],
-) -> tuple[int, np.ndarray[Any, Any], Any]:
-    """Raw features of some rows of a file, read one row group at a time."""
-    raws = []
+) -> tuple[int, np.ndarray[Any, Any], list[Any], list[tuple[int, str]]]:
+    """Raw features of some rows of a file, one row group at a time, and what cannot be read."""
+    raws: list[Any] = []
+    done: list[int] = []
+    bad: list[tuple[int, str]] = []
     with folder.open(path) as file:
         parquet = pq.ParquetFile(file)
         start = 0
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
-            inside = wanted[(wanted >= start) & (wanted < start + size)] - start
+            picked = (wanted >= start) & (wanted < start + size)
+            inside, places = wanted[picked] - start, index[picked].tolist()
             start += size
             if not len(inside):
                 continue
-            names = list(dict.fromkeys(["example_id", *columns]))
-            table = parquet.read_row_group(group, columns=names).take(inside)
+            table = parquet.read_row_group(group, columns=list(columns)).take(inside)
             try:
-                raws.append(space.raw(table.select(list(columns))))
-            except ContentError as error:
-                first = table["example_id"][0].as_py()
-                raise ContentError(f"{path}, in the examples from {first!r} on: {error}") from error
-    return number, index, _stacked(raws)
+                raws.append(space.raw(table))
+                done += places
+            except ContentError:  # one by one, to tell which
+                for i, place in enumerate(places):
+                    try:
+                        raws.append(space.raw(table.slice(i, 1)))
+                        done.append(place)
+                    except ContentError as error:
+                        bad.append((place, str(error)))
+    return number, np.array(done, dtype=np.int64), raws, bad
 
 
 def _stacked(parts: Sequence[Any]) -> Any:

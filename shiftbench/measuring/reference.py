@@ -51,8 +51,12 @@ class FittedSpace:
     bandwidth: float | None
     drawn: Mapping[str, int]
 
+    def readable(self, rows: Rows) -> Rows:
+        """The examples that have features, their content being readable."""
+        return self.store.readable(rows)
+
     def features(self, rows: Rows) -> Floats:
-        """Features of some examples."""
+        """Features of some readable examples."""
         return self.fitted.transform(self.store.raw(rows))
 
     @cached_property
@@ -122,6 +126,7 @@ def fitted_space(
         "seed": int(kept.get("seed", seed)),
     }
     reference = reference_rows(examples, drawn["max_examples"], drawn["seed"])
+    reference = store.readable(reference)
     raw = store.raw(reference)
     fitted = space.fit(raw)
     if kept and kept.get("fingerprint") != fitted.fingerprint:

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from shiftbench.measuring.examples import Examples
 from shiftbench.measuring.features import Run
 from shiftbench.measuring.groups import group_contexts
-from shiftbench.measuring.reference import default_space, fitted_space
+from shiftbench.measuring.reference import FittedSpace, default_space, fitted_space
 from shiftbench.measuring.rows import shift_table
 from shiftbench.measuring.settings import Measurement
 from shiftbench.measuring.subsets import subset_distances
@@ -70,8 +70,6 @@ def measure_examples(
     ------
     ConfigurationError
         Settings that do not fit the benchmark.
-    ContentError
-        Content that cannot be read.
     """
     pairs = list(pairs_of(examples, settings))
     rows: list[dict[str, Any]] = []
@@ -106,5 +104,18 @@ def measure_examples(
                         examples, tables["subsets"], tables["membership"], space, settings, left_out
                     )
                 )
+        if space is not None and space.store.unreadable:
+            left_out.append(_unreadable(space))
     table = pa.concat_tables([shift_table(rows), *parts])
     return Measured(table.combine_chunks(), spaces, left_out)
+
+
+def _unreadable(space: FittedSpace) -> dict[str, Any]:
+    """Examples whose content no reader could read: a build with --checks decode rejects them."""
+    found = space.store.unreadable
+    first = min(found)
+    return {
+        "distance": f"features in {space.name}",
+        "reason": f"the content of {len(found)} examples cannot be read, the first being "
+        f"{first.split()[0]!r} ({found[first]}); the others were measured",
+    }

@@ -53,7 +53,9 @@ def subset_distances(
         rows = {n: r for n, r in rows.items() if len(r.table) > 1}
         if len(rows) < 2:
             continue
-        features = _features(space, rows)
+        rows, features = _features(space, rows)
+        if len(rows) < 2:
+            continue
         ids = {n: r.ids for n, r in rows.items()}
         clusters = {n: r.table["cluster_id"].to_pylist() for n, r in rows.items()}
         for name in names:
@@ -111,17 +113,20 @@ def _sampled(every: Rows, at: dict[str, int], ids: Sequence[str], settings: Meas
     return every.take(np.array([at[e] for e in ids if e in at], dtype=np.int64))
 
 
-def _features(space: FittedSpace, rows: dict[str, Rows]) -> dict[str, Any]:
-    """Features of all subsets, those of an example in several of them computed once."""
+def _features(space: FittedSpace, rows: dict[str, Rows]) -> tuple[dict[str, Rows], dict[str, Any]]:
+    """The readable members of all subsets, and features; each example is computed once."""
     together = next(iter(rows.values()))
-    index = np.unique(np.concatenate([_place(r) for r in rows.values()]))
-    tables = pa.concat_tables([r.table for r in rows.values()])
     places = np.concatenate([_place(r) for r in rows.values()])
-    first = np.unique(places, return_index=True)[1]
+    tables = pa.concat_tables([r.table for r in rows.values()])
+    index, first = np.unique(places, return_index=True)
     width = 1 << 40
     whole = Rows(tables.take(first), together.paths, index // width, index % width)
-    found = space.features(whole)
-    return {n: found[np.searchsorted(index, _place(r))] for n, r in rows.items()}
+    whole = space.readable(whole)
+    index = _place(whole)
+    kept = {n: r.take(np.flatnonzero(np.isin(_place(r), index))) for n, r in rows.items()}
+    kept = {n: r for n, r in kept.items() if len(r.table) > 1}
+    found = space.features(whole) if len(index) else np.empty((0, 0))
+    return kept, {n: found[np.searchsorted(index, _place(r))] for n, r in kept.items()}
 
 
 def _place(rows: Rows) -> Any:

@@ -116,6 +116,8 @@ def measure_pair(
         left_out.append(_left(pair, "all distances", why, space))
         return
     sampled = [r.sample(settings.max_examples, settings.seed) for r in pair.rows]
+    if space is not None:
+        sampled = [space.readable(r) for r in sampled]
     a, b = (Side(r, None if space is None else space.features(r), contexts) for r in sampled)
     for name in settings.distances:
         distance = distance_named(name)

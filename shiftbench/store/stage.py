@@ -19,7 +19,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ import msgspec
 from shiftbench.errors import StorageError
 from shiftbench.store.location import Location
 from shiftbench.store.lock import held
-from shiftbench.store.manifest import MANIFEST, Manifest
+from shiftbench.store.manifest import MANIFEST, FileEntry, Manifest
 from shiftbench.store.write import ShardReport, size_and_hash
 
 __all__ = ["Stage", "check_output", "open_stage", "writing"]
@@ -113,17 +113,27 @@ class Stage:
     def _check(self, manifest: Manifest) -> None:
         """Every file of the manifest is here as it should be, and no other is."""
         self.drop_others(set(manifest.files))
-        for name, entry in sorted(manifest.files.items()):
+        self.check_there(manifest.files)
+        if self.work.local is not None:
+            for folder, _, _ in os.walk(self.work.local, topdown=False):
+                if not any(Path(folder).iterdir()):
+                    Path(folder).rmdir()
+
+    def check_there(self, files: Mapping[str, FileEntry]) -> None:
+        """Refuse to go on where a file is not there that a worker says it wrote.
+
+        Raises
+        ------
+        StorageError
+            Names the file.
+        """
+        for name, entry in sorted(files.items()):
             if not self.work.exists(name) or self.work.size(name) != entry.bytes:
                 raise StorageError(
                     f"{self.work.path(name)} is not there as it was written; where several "
                     "processes write, all need to see the same place: a shared file system or an "
                     "object store, not a folder of one machine and not memory://"
                 )
-        if self.work.local is not None:
-            for folder, _, _ in os.walk(self.work.local, topdown=False):
-                if not any(Path(folder).iterdir()):
-                    Path(folder).rmdir()
 
 
 def _report_name(path: str) -> str:

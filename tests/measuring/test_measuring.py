@@ -223,6 +223,19 @@ class TestFeatures:
             self.store(bench, []).raw(rows)
 
 
+class TestUnreadable:
+    def test_one_bad_image_costs_itself_alone(self, tmp_path: Path) -> None:
+        folder = photographs(tmp_path / "photographs", 120)
+        spoilt = folder / "images" / "000000.jpg"
+        whole = spoilt.read_bytes()
+        spoilt.write_bytes(b"no image" + whole[8:])
+        source = builder(folder, tasks=(TASK,), fit=True)
+        bench = sb.build(source, tmp_path / "out", checks="off", measure=Measurement(**QUICK))
+        left = [e["reason"] for e in bench.manifest.measured["left_out"]]
+        assert any("1 examples cannot be read, the first being '0'" in reason for reason in left)
+        assert any(r["distance"] == "mmd" for r in of_tasks(tmp_path / "out"))
+
+
 class TestWrongUse:
     @pytest.mark.parametrize(
         ("words", "said"),
