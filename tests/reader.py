@@ -4,6 +4,7 @@ Run as a script: ``python reader.py DIRECTORY``; prints what it found as JSON.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -43,3 +44,7 @@ def repr_row(row):
 
 if __name__ == "__main__":
     main(sys.argv[1])
+    sys.stdout.flush()
+    # Iterators over streams, which nobody ends, leave Arrow's threads at work, and on a busy
+    # machine these now and then abort an interpreter that is closing down.
+    os._exit(0)
