@@ -280,8 +280,11 @@ def declared_features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
     {'label': {'names': ['cat', 'dog'], '_type': 'ClassLabel'}}
     """
     said = (schema.metadata or {}).get(b"huggingface")
-    found = json.loads(said).get("info", {}).get("features", {}) if said else {}
-    return {name: f for name, f in found.items() if isinstance(f, dict)}
+    try:
+        found = json.loads(said)["info"]["features"] if said else {}
+        return {name: f for name, f in found.items() if isinstance(f, dict)}
+    except (ValueError, KeyError, TypeError, AttributeError):  # noted by others, in their own way
+        return {}
 
 
 def slug(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
+from shiftbench.schema import declared_features
 
 __all__ = [
     "MAX_LEVELS",
@@ -74,16 +74,6 @@ class Variable:
             return ~np.isnan(self.values)
         assert self.codes is not None
         return self.codes >= 0
-
-
-def _declared(*schemas: pa.Schema) -> Mapping[str, Any]:
-    """The features that `datasets` wrote into a schema, by column."""
-    for schema in schemas:
-        said = (schema.metadata or {}).get(b"huggingface")
-        if said:
-            found: Mapping[str, Any] = json.loads(said).get("info", {}).get("features", {})
-            return found
-    return {}
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -301,7 +291,8 @@ def variables(
     ['age', 'age', 'age (missing)']
     """
     column = combined(source, target, name)
-    declared = _declared(source.schema, target.schema).get(name) or {}
+    noted = declared_features(source.schema) or declared_features(target.schema)
+    declared = noted.get(name, {})
     labels = isinstance(declared, Mapping) and declared.get("_type") == "ClassLabel"
     if _is_list(column.type):
         inner = declared.get("feature") if isinstance(declared, Mapping) else None

@@ -52,9 +52,7 @@ def _task(
 ) -> Iterator[tuple[pa.Table, dict[str, Any] | None]]:
     entry = examples.configs[config]
     names = [n for n, s in entry.splits.items() if s.rows]
-    reference = next(
-        (n for n in names if entry.splits[n].role == "train"), names[0] if names else ""
-    )
+    reference = examples.reference_split(config)
     names.sort(key=lambda n: n != reference)
     columns = {n: _columns(examples, config, n) for n in names}
     own = [*dict.fromkeys([*entry.notes.get("shift_columns", []), *shift_columns])]

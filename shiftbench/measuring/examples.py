@@ -92,6 +92,12 @@ class Examples:
         wanted = (n for n, c in self.configs.items() if c.kind == "examples" and _has_rows(c))
         return next(wanted, None)
 
+    def reference_split(self, config: str) -> str | None:
+        """The split that a task's others are set against: training, or else the first with rows."""
+        splits = {n: s for n, s in self.configs[config].splits.items() if s.rows}
+        train = (n for n, s in splits.items() if s.role == "train")
+        return next(train, next(iter(splits), None))
+
     def entry(self, config: str) -> ConfigEntry:
         """A task's entry in the manifest.
 

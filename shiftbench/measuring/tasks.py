@@ -62,10 +62,10 @@ def pairs_of(examples: Examples, settings: Measurement) -> Iterator[Pair]:
                 f"the task {config!r} has no split {unknown[0]!r} with examples; "
                 f"{near_names(unknown[0], splits)}"
             )
-        train = next((n for n, s in splits.items() if s.role == "train"), next(iter(splits), None))
-        if train is None:
+        reference = examples.reference_split(config)
+        if reference is None:
             continue
-        for source in settings.sources or (train,):
+        for source in settings.sources or (reference,):
             for target in splits:
                 if target == source or (target in settings.sources and target < source):
                     continue

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from shiftbench.errors import ConfigurationError, near_names
+from shiftbench.schema import declared_features
 
 __all__ = ["declared", "is_list", "is_text", "known"]
 
@@ -31,12 +31,7 @@ def known(schema: pa.Schema, name: str, what: str = "") -> pa.DataType:
 
 def declared(schema: pa.Schema, name: str) -> Mapping[str, Any]:
     """The feature that `datasets` noted for a column; empty where there is none."""
-    noted = (schema.metadata or {}).get(b"huggingface")
-    try:
-        found = json.loads(noted)["info"]["features"][name] if noted else {}
-    except (ValueError, KeyError, TypeError):  # what others have noted is none of our business
-        return {}
-    return found if isinstance(found, dict) else {}
+    return declared_features(schema).get(name, {})
 
 
 def is_list(kind: pa.DataType) -> bool:
