@@ -136,9 +136,10 @@ _RUN = [
     ("max_pixels", int, 100_000_000, "Larger images are rejected."),
     (
         "modes",
-        tuple[str, ...],
-        ("1", "L", "LA", "P", "RGB", "RGBA"),
-        "Pixel modes (Pillow's names) that are accepted.",
+        tuple[str, ...] | None,
+        None,
+        "Pixel modes (Pillow's names) that are accepted; by default 1 L LA P RGB RGBA, or those "
+        "that the builder writes.",
     ),
     (
         "max_rejected",
@@ -210,7 +211,9 @@ def _build_command(kind: type, source: type) -> Callable[..., None]:
         options = {
             n: chosen[n] if n in chosen and v == defaults[n] else v for n, v in options.items()
         }
-        _report(sb.build(kind(source=given, **options), out, **run))
+        with _warnings_as_lines():
+            bench = sb.build(kind(source=given, **options), out, **run)
+        _report(bench)
 
     parameters = [
         inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, annotation=_Out),
@@ -246,7 +249,9 @@ def _recipe_command() -> Callable[..., None]:
         out = values.pop("out")
         if values["seed"] is None:
             values["seed"] = seed
-        _report(sb.build(builder, out, **values))
+        with _warnings_as_lines():
+            bench = sb.build(builder, out, **values)
+        _report(bench)
 
     run = [(*r, False) if r[0] != "seed" else ("seed", int | None, None, r[3], False) for r in _RUN]
     parameters = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib import metadata as installed
 from pathlib import PurePath
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
 from shiftbench import engine
@@ -65,8 +67,33 @@ MAX_REJECTED_SHARE = 0.01
 MIN_REJECTED = 10
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """What a builder found in the content once it was written.
+
+    Attributes
+    ----------
+    tables : mapping
+        Further table configs, outside the digest.
+    files : mapping
+        Further files, such as pictures, by their path in the benchmark.
+    remarks : tuple of str
+        What a user should know before using the benchmark.
+    """
+
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
 class Builder(Protocol):
-    """A benchmark family: a frozen dataclass of options with these hooks."""
+    """A benchmark family: a frozen dataclass of options with these hooks.
+
+    It may have more: ``modes``, the pixel modes that it writes; ``measurement``, how its benchmarks
+    are measured by default; ``inspect(plan, gathered)``, which sees what the reader gathered and
+    returns `Inspected`, or raises where the benchmark may not be; and ``remarks(verdicts)``, which
+    turns the audit's verdicts into warnings.
+    """
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -78,6 +105,10 @@ class Builder(Protocol):
 
     def plan(self, metadata: Metadata, seed: int, excluded: frozenset[str]) -> Plan:
         """Name every subset, membership and split; `excluded` are examples not to use."""
+        ...
+
+    def reader(self) -> Callable[[str], Mapping[str, Any]]:
+        """From a locator of the plan to the content columns; see `Source.reader`."""
         ...
 
     def recipe(self) -> Mapping[str, Any]:
@@ -103,7 +134,7 @@ def build(
     overwrite: bool = False,
     checks: str = "header",
     max_pixels: int = Checks.max_pixels,
-    modes: Sequence[str] = Checks.modes,
+    modes: Sequence[str] | None = None,
     max_rejected: int | None = None,
     measure: bool | Measurement = True,
     shift_columns: Sequence[str] = (),
@@ -131,11 +162,12 @@ def build(
         "header" (default), "decode" (every pixel) or "off".
     max_pixels : int
         Larger images are rejected.
-    modes : sequence of str
-        Pillow pixel modes that are accepted.
+    modes : sequence of str, optional
+        Pillow pixel modes that are accepted; by default 1, L, LA, P, RGB and RGBA, or those that
+        the builder writes.
     max_rejected : int, optional
-        Stop when more examples than this have unusable content. By default 1 % of all, and never
-        fewer than 10.
+        Stop when more examples than this (of patches: images) have unusable content. By default
+        1 % of all, and never fewer than 10.
     measure : bool or Measurement
         Measure how far the splits and subsets are from each other, in the default way or in this
         one; False leaves it to `shiftbench measure`. The budget is stated in numbers of examples
@@ -163,6 +195,7 @@ def build(
     """
     if checks not in LEVELS:
         raise ConfigurationError(f"checks is {checks!r}; allowed: {', '.join(LEVELS)}")
+    modes = tuple(modes if modes is not None else getattr(builder, "modes", Checks.modes))
     strange = sorted(set(modes) - set(MODES))
     if strange:
         raise ConfigurationError(f"modes {strange} are unknown; allowed: {', '.join(MODES)}")
@@ -171,7 +204,7 @@ def build(
             f"max_pixels is {max_pixels} and max_rejected {max_rejected}; allowed: 1 and above, "
             "and 0 and above"
         )
-    settings = Checks(checks, max_pixels, tuple(modes))
+    settings = Checks(checks, max_pixels, modes)
     show = shown(progress)
     target = Location(str(out))
     check_output(target, overwrite=overwrite)
@@ -188,15 +221,29 @@ def build(
         picture = stack.enter_context(draw(plan.tables))
         run = partial(engine.run, n_jobs=n_jobs, scheduler=scheduler)
         whole, reports, found = _materialise(
-            builder, plan, stage, settings, max_rejected, run, show
+            builder, metadata, plan, stage, settings, max_rejected, run, show
         )
         if whole is not plan:
             picture = stack.enter_context(draw(whole.tables))
-        made = _Made(builder, whole, reports, found)
-        how = _How(_settings(measure, seed), tuple(shift_columns), run, show)
+        made = _Made(builder, whole, reports, found, _inspected(builder, whole, reports))
+        how = _How(_settings(builder, measure, seed), tuple(shift_columns), run, show)
         manifest = _finish(made, stage, picture, how)
         stage.seal(manifest)
-    return Benchmark(str(out))
+    bench = Benchmark(str(out))
+    for remark in bench.manifest.measured.get("remarks", []):
+        warnings.warn(remark, stacklevel=2)
+    return bench
+
+
+def _inspected(builder: Builder, plan: Plan, reports: Mapping[str, ShardReport]) -> Inspected:
+    inspect = getattr(builder, "inspect", None)
+    if inspect is None:
+        return Inspected()
+    gathered: dict[str, bytes] = {}
+    for path in sorted(reports):
+        gathered |= reports[path].gathered
+    found: Inspected = inspect(plan, gathered)
+    return found
 
 
 @dataclass(frozen=True)
@@ -205,6 +252,7 @@ class _Made:
     plan: Plan
     reports: Mapping[str, ShardReport]
     rejected: Mapping[str, str]
+    inspected: Inspected
 
 
 Run = Callable[..., Iterator[ShardReport]]
@@ -212,6 +260,7 @@ Run = Callable[..., Iterator[ShardReport]]
 
 def _materialise(
     builder: Builder,
+    metadata: Metadata,
     plan: Plan,
     stage: Stage,
     checks: Checks,
@@ -221,30 +270,49 @@ def _materialise(
 ) -> tuple[Plan, dict[str, ShardReport], dict[str, str]]:
     """Write every shard; where content is unusable, plan without it and write what changed."""
     found: dict[str, str] = {}
+    units = _Units(plan)
     while True:
         shards = list(plan.shards())
         stage.drop_others({s.path for s in shards})
         limit = max_rejected
         if limit is None:
-            limit = max(MIN_REJECTED, int(MAX_REJECTED_SHARE * _examples(plan)))
+            limit = max(MIN_REJECTED, int(MAX_REJECTED_SHARE * units.planned(plan)))
         reports = {}
-        with closing(_write(shards, builder.source, stage, checks, run, show)) as written:
+        with closing(_write(shards, builder, stage, checks, run, show)) as written:
             for report in written:
                 reports[report.path] = report
                 found.update(report.rejected)
-                if len(found) > limit:
-                    raise _too_many(found, limit)
+                told = units.reasons(found)
+                if len(told) > limit:
+                    raise _too_many(told, limit)
         if set(found) <= plan.excluded:
-            return plan, reports, found
-        plan = builder.plan(plan.metadata, plan.seed, frozenset(found))
+            return plan, reports, told
+        plan = builder.plan(metadata, plan.seed, frozenset(found))
 
 
-def _examples(plan: Plan) -> int:
-    named = np.zeros(len(plan.metadata.examples), bool)
-    for config in plan.configs:
-        for split in config.splits:
-            named[split.index] = True
-    return int(named.sum())
+class _Units:
+    """The inputs that examples were cut from, which are what is counted and reported."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._by_example: Mapping[str, str] | None = None
+        if plan.metadata.unit != "example_id":
+            columns = [plan.metadata.examples[c] for c in ("example_id", plan.metadata.unit)]
+            self._by_example = dict(zip(*(c.to_pylist() for c in columns), strict=True))
+
+    def reasons(self, found: Mapping[str, str]) -> dict[str, str]:
+        """The reason of each input."""
+        if self._by_example is None:
+            return dict(found)
+        return {self._by_example[e]: found[e] for e in sorted(found)}
+
+    def planned(self, plan: Plan) -> int:
+        """How many inputs the splits name."""
+        named = np.zeros(len(plan.metadata.examples), bool)
+        for config in plan.configs:
+            for split in config.splits:
+                named[split.index] = True
+        units = plan.metadata.examples[plan.metadata.unit].filter(pa.array(named))
+        return int(pc.count_distinct(units).as_py())
 
 
 def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
@@ -256,14 +324,14 @@ def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
 
 
 def _write(
-    shards: Sequence[Shard], source: Source, stage: Stage, checks: Checks, run: Run, show: bool
+    shards: Sequence[Shard], builder: Builder, stage: Stage, checks: Checks, run: Run, show: bool
 ) -> Generator[ShardReport, None, None]:
     todo = []
     with bar("writing", len(shards), "file", show=show) as counted:
         for shard in shards:
             kept = stage.report(shard.path, shard_key(shard, checks))
             if kept is None:
-                todo.append((shard, source.reader, stage.work, checks))
+                todo.append((shard, builder.reader, stage.work, checks))
             else:
                 counted.update()
                 yield kept
@@ -293,10 +361,11 @@ def _check_columns(plan: Plan, shift_columns: Sequence[str]) -> None:
             )
 
 
-def _settings(measure: bool | Measurement, seed: int) -> Measurement | None:
+def _settings(builder: Builder, measure: bool | Measurement, seed: int) -> Measurement | None:
     if measure is False:
         return None
-    return Measurement(seed=seed) if measure is True else measure
+    usual: Measurement = getattr(builder, "measurement", Measurement())
+    return replace(usual, seed=seed) if measure is True else measure
 
 
 def _finish(
@@ -327,7 +396,10 @@ def _finish(
         "shift_distances": pa.concat_tables([distances, found.distances]),
         "balance": balance,
         "rejected": pa.Table.from_pylist(rejected, schema=REJECTED),
+        **made.inspected.tables,
     }
+    if len(found.severities):
+        tables["severities"] = found.severities
     for name, table in tables.items():
         kind = "table" if name in plan.tables else "measured"
         configs[name], written = write_table_config(name, table, kind, work)
@@ -338,15 +410,23 @@ def _finish(
         "confounding": verdicts,
         "shift_columns": list(how.shift_columns),
         "left_out": found.left_out,
+        "remarks": [*made.inspected.remarks, *_remarks(made.builder, verdicts)],
     }
     manifest = _manifest(made, configs, files, len(rejected), measured)
     drawn = picture()
     card = make_card(manifest, tables, made.builder.card(), "metagraph.svg" if drawn else None)
-    for name, content in (("README.md", card), ("metagraph.svg", drawn)):
+    pictures = {"metagraph.svg": drawn, **made.inspected.files}
+    for name, content in {"README.md": card, **pictures}.items():
         if content is not None:
             work.write(name, content)
             files[name] = file_entry(work, name)
     return sealed(msgspec.structs.replace(manifest, files=dict(sorted(files.items()))))
+
+
+def _remarks(builder: Builder, verdicts: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    remarks: Callable[[Sequence[Mapping[str, Any]]], Sequence[str]] | None
+    remarks = getattr(builder, "remarks", None)
+    return () if remarks is None else remarks(verdicts)
 
 
 def _config_entry(
@@ -435,7 +515,16 @@ def source_recipe(source: Source) -> dict[str, Any]:
     registered = {target: name for name, target in SOURCES.items()}
     name = registered.get(f"{kind.__module__}:{kind.__qualname__}", kind.__qualname__)
     options = msgspec.to_builtins(source, enc_hook=_named)
-    return {"name": name, **{k: _portable(v) for k, v in options.items() if v is not None}}
+    # Where the data lie may say whose they are.
+    private = {f.name for f in fields(kind) if f.metadata.get("private")}  # type: ignore[arg-type]
+    return {
+        "name": name,
+        **{
+            k: f"<your {k}>" if k in private else _portable(v)
+            for k, v in options.items()
+            if v is not None
+        },
+    }
 
 
 def _named(value: object) -> str:

@@ -17,10 +17,13 @@ SOURCES: Mapping[str, str] = {
     "subset_index": "shiftbench.sources.subset_index:SubsetIndex",
     "images": "shiftbench.sources.images:ImageTable",
     "scenes": "shiftbench.sources.scenes:Scenes",
+    "radiographs": "shiftbench.sources.radiographs:Radiographs",
+    "phantoms": "shiftbench.sources.phantoms:Phantoms",
 }
 
 BUILDERS: Mapping[str, str] = {
     "metashift": "shiftbench.builders.metashift.builder:MetaShift",
+    "xray": "shiftbench.builders.xray.builder:XrayPatches",
 }
 
 SPACES: Mapping[str, str] = {

@@ -28,6 +28,7 @@ __all__ = [
     "PRIVATE_COLUMNS",
     "REJECTED",
     "ROLES",
+    "SEVERITIES",
     "SHIFTS",
     "SHIFT_DISTANCES",
     "SUBSETS",
@@ -138,6 +139,36 @@ REJECTED = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
+
+SEVERITIES = pa.schema(
+    [
+        pa.field("config", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("change", pa.string(), nullable=False),
+        pa.field("parameter", pa.float64(), nullable=False),
+        pa.field("unit", pa.string()),
+        pa.field("made", pa.string(), nullable=False),
+        pa.field("space", pa.string(), nullable=False),
+        pa.field("distance", pa.string()),
+        pa.field("shift", pa.float64()),
+        pa.field("shift_low", pa.float64()),
+        pa.field("shift_high", pa.float64()),
+        pa.field("shift_p_value", pa.float64()),
+        pa.field("reference_model", pa.string()),
+        pa.field("accuracy_unchanged", pa.float64()),
+        pa.field("accuracy", pa.float64()),
+        pa.field("accuracy_lost", pa.float64()),
+        pa.field("lost_low", pa.float64()),
+        pa.field("lost_high", pa.float64()),
+        pa.field("method", pa.string()),
+        pa.field("n", pa.int64()),
+        pa.field("n_clusters", pa.int64()),
+        pa.field("remark", pa.string()),
+    ]
+)
+"""What a change in stated steps does: `change` and `parameter` are fixed beforehand; the distance
+it causes and the accuracy that a reference model loses are measured, each in columns of its own.
+`made` is "exact" where the content was made anew and "surrogate" where it was changed."""
 
 CONTEXT_KINDS = ("object", "attribute", "general")
 
@@ -374,6 +405,9 @@ class Metadata:
         What was left out and why, e.g. ``{"annotations_without_image": 3}``.
     notes : Mapping[str, str]
         Provenance for the card: title, url, citation, attribution.
+    unit : str
+        Column that names the input an example was cut from, such as the radiograph of a patch:
+        content that cannot be used is counted and reported by it.
     """
 
     examples: pa.Table
@@ -386,6 +420,7 @@ class Metadata:
     identity: str = "bytes"
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    unit: str = "example_id"
 
 
 @runtime_checkable

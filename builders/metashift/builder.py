@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from typing import Any, ClassVar, Literal
@@ -188,6 +188,10 @@ class MetaShift:
             excluded=excluded,
             counts=found.counts,
         )
+
+    def reader(self) -> Callable[[str], Mapping[str, Any]]:
+        """From a locator to the content columns: images as the source has them."""
+        return self.source.reader()
 
     def recipe(self) -> dict[str, Any]:
         """The configuration without the source, as plain values; inverse of `parse`."""

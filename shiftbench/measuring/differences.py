@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from shiftbench.distances.balance_table import balance
@@ -35,7 +36,8 @@ def measure_differences(
     table : pa.Table
         Schema `BALANCE`.
     verdicts : list of dict
-        Config, source, target, verdict and words for the training split against each other one.
+        Config, source, target, verdict and words for the training split against each other one,
+        and for the splits that a task's notes name as `audit_from`.
     """
     parts = [BALANCE.empty_table()]
     verdicts: list[dict[str, Any]] = []
@@ -53,7 +55,8 @@ def _task(
     entry = examples.configs[config]
     names = [n for n, s in entry.splits.items() if s.rows]
     reference = examples.reference_split(config)
-    names.sort(key=lambda n: n != reference)
+    audited = [n for n in (reference, *entry.notes.get("audit_from", [])) if n in names]
+    names.sort(key=lambda n: audited.index(n) if n in audited else len(audited))
     columns = {n: _columns(examples, config, n) for n in names}
     own = [*dict.fromkeys([*entry.notes.get("shift_columns", []), *shift_columns])]
     for source, target in combinations(names, 2):
@@ -68,7 +71,7 @@ def _task(
             target_name=target,
         )
         yield table, None
-        if source == reference:
+        if source in audited:
             found = audit(
                 a,
                 b,
@@ -83,5 +86,12 @@ def _task(
 
 
 def _columns(examples: Examples, config: str, split: str) -> pa.Table:
+    """The columns to compare; of examples cut from one input, which say the same, the first."""
     table = examples.split(config, split).table
+    unit = examples.configs[config].notes.get("unit")
+    if unit in table.column_names:
+        first = table.append_column("_row", pa.array(range(len(table)))).group_by(unit)
+        rows = first.aggregate([("_row", "min")])["_row_min"].to_numpy()
+        table = table.take(np.sort(rows))
+        table = table.drop_columns([c for c in (unit, "example_id") if c in table.column_names])
     return table.select([n for n in table.column_names if n not in _NEVER])

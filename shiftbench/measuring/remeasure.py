@@ -23,6 +23,7 @@ from shiftbench.measuring.rows import merged
 from shiftbench.measuring.run import Measured, measure_examples
 from shiftbench.measuring.settings import Measurement
 from shiftbench.progress import shown
+from shiftbench.schema import SEVERITIES
 from shiftbench.store.location import Location
 from shiftbench.store.manifest import Manifest, read_manifest, sealed
 from shiftbench.store.remade import remade_card
@@ -102,6 +103,9 @@ def measure_benchmark(
             "shift_distances": merged(bench.table("shift_distances"), found.distances),
             "balance": balance,
         }
+        if len(found.severities):
+            known = [bench.table("severities")] if "severities" in bench.configs else []
+            new["severities"] = _latest([*known, found.severities])
         what = {
             **measured,
             "spaces": {**stored, **found.spaces},
@@ -129,6 +133,15 @@ def still_left_out(before: Sequence[Mapping[str, Any]], found: Measured) -> list
         told.add((None, None, None, NO_FEATURES, None))
     stays = [dict(e) for e in before if tuple(e.get(n) for n in names) not in told]
     return [*stays, *found.left_out]
+
+
+def _latest(tables: Sequence[pa.Table]) -> pa.Table:
+    """The lines of all tables, of one space and distance those of the last."""
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for table in tables:
+        for row in table.to_pylist():
+            kept[tuple(row[k] for k in ("config", "split", "space", "distance"))] = row
+    return pa.Table.from_pylist(list(kept.values()), schema=SEVERITIES)
 
 
 def _between(row: Mapping[str, Any]) -> tuple[str | None, ...]:

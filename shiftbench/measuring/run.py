@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +15,11 @@ from shiftbench.measuring.groups import group_contexts
 from shiftbench.measuring.reference import FittedSpace, default_space, fitted_space
 from shiftbench.measuring.rows import shift_table
 from shiftbench.measuring.settings import Measurement
+from shiftbench.measuring.severities import severity_rows
 from shiftbench.measuring.subsets import subset_distances
 from shiftbench.measuring.tasks import measure_pair, pairs_of
 from shiftbench.progress import bar
+from shiftbench.schema import SEVERITIES
 from shiftbench.spaces.space import parse_space, space_name
 
 __all__ = ["Measured", "measure_examples"]
@@ -35,11 +37,14 @@ class Measured:
         What each space was fitted to.
     left_out : list of dict
         What was not measured, with the reason.
+    severities : pa.Table
+        Schema `SEVERITIES`: of tasks whose shift comes in stated steps.
     """
 
     distances: pa.Table
     spaces: Mapping[str, Any]
     left_out: list[dict[str, Any]]
+    severities: pa.Table = field(default_factory=SEVERITIES.empty_table)
 
 
 def measure_examples(
@@ -75,6 +80,7 @@ def measure_examples(
     rows: list[dict[str, Any]] = []
     parts: list[pa.Table] = []
     left_out: list[dict[str, Any]] = []
+    severities: list[dict[str, Any]] = []
     spaces: dict[str, Any] = {}
     contexts = group_contexts(examples, tables.get("subsets"))
     for number, text in enumerate(settings.spaces or (default_space(examples, left_out),)):
@@ -98,6 +104,8 @@ def measure_examples(
                     pair, space, settings, contexts, whole=number == 0, left_out=left_out
                 )
                 done.update()
+            if space is not None:
+                severities += severity_rows(examples, space, settings, rows)
             if space is not None and settings.subsets and {"subsets", "membership"} <= {*tables}:
                 parts.append(
                     subset_distances(
@@ -107,7 +115,8 @@ def measure_examples(
         if space is not None and space.store.unreadable:
             left_out.append(_unreadable(space))
     table = pa.concat_tables([shift_table(rows), *parts])
-    return Measured(table.combine_chunks(), spaces, left_out)
+    steps = pa.Table.from_pylist(severities, schema=SEVERITIES)
+    return Measured(table.combine_chunks(), spaces, left_out, steps)
 
 
 def _unreadable(space: FittedSpace) -> dict[str, Any]:

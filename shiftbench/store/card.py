@@ -81,11 +81,13 @@ def make_card(
         f"---\n{front_matter(manifest)}---\n",
         f"# {_title(manifest)}\n",
         about.strip() + "\n",
+        _remarks(manifest),
         _loading(manifest),
         _splits(manifest),
         _groups(manifest),
         distances_section(tables.get("shift_distances"), manifest.measured),
         balance_section(tables.get("balance"), manifest.measured),
+        _severities(tables.get("severities")),
         f"## Meta-graph\n\n![The subsets and their overlaps]({picture})\n" if picture else "",
         _left_out(manifest),
         _provenance(manifest),
@@ -162,6 +164,27 @@ def _loading(manifest: Manifest) -> str:
         f'ds = load_dataset("path/to/this", "{name}", split="{split}")\n```\n\n'
         f"Digest of this benchmark: `{manifest.digest}`. A result belongs to the digest that it "
         "was made on.\n"
+    )
+
+
+def _remarks(manifest: Manifest) -> str:
+    lines = [f"- **{cell(remark)}**\n" for remark in manifest.measured.get("remarks", [])]
+    return "## Before you use it\n\n" + "".join(lines) if lines else ""
+
+
+def _severities(table: pa.Table | None) -> str:
+    """What each stated step does."""
+    if table is None or not len(table):
+        return ""
+    head = ("config", "change", "parameter", "unit", "made", "space", "distance", "shift",
+            "shift_low", "shift_high", "accuracy_lost", "lost_low", "lost_high")  # fmt: skip
+    rows = [[r[h] for h in head] for r in table.to_pylist()[:MAX_ROWS]]
+    more = len(table) - MAX_ROWS
+    return (
+        "## Severities\n\nThe parameter of each change was fixed beforehand; the distance that it "
+        "causes from training and the accuracy that a reference model loses were measured.\n\n"
+        + _table(head, rows)
+        + (f"\n… and {more} more in `severities`.\n" if more > 0 else "")
     )
 
 

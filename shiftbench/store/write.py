@@ -56,6 +56,9 @@ class ShardReport(msgspec.Struct, frozen=True):
         32 bytes a row, see `row_digest`.
     rejected : list[tuple[str, str]]
         Example id and reason.
+    gathered : dict[str, bytes]
+        What the reader noted on the way (its attribute `gathered`), such as a hash of each input;
+        for the builder alone, never written into the benchmark.
     """
 
     key: str
@@ -65,6 +68,7 @@ class ShardReport(msgspec.Struct, frozen=True):
     sha256: str
     row_digests: bytes
     rejected: list[tuple[str, str]]
+    gathered: dict[str, bytes] = {}
 
 
 def shard_key(shard: Shard, checks: Checks) -> str:
@@ -131,6 +135,7 @@ def write_shard(
         sha256=sha256,
         row_digests=bytes(digests),
         rejected=rejected,
+        gathered=dict(getattr(read, "gathered", {})),
     )
 
 
