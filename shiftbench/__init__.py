@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from shiftbench.errors import ShiftbenchError
     from shiftbench.pipeline import build
 
-_MODULES = ("builders", "sources", "spaces", "distances", "evaluation", "statistics")
+_MODULES = (
+    "builders",
+    "sources",
+    "transforms",
+    "spaces",
+    "distances",
+    "evaluation",
+    "statistics",
+)
 _NAMES = {
     "Benchmark": "shiftbench.benchmark",
     "open": "shiftbench.benchmark",

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib import metadata as installed
 from pathlib import PurePath
@@ -25,7 +25,7 @@ from shiftbench.measuring.differences import measure_differences
 from shiftbench.measuring.examples import Examples
 from shiftbench.measuring.run import Measured, measure_examples
 from shiftbench.measuring.settings import Measurement
-from shiftbench.plan import ConfigPlan, Plan
+from shiftbench.plan import ConfigPlan, Inspected, Plan
 from shiftbench.progress import bar, shown, step
 from shiftbench.registry import SOURCES
 from shiftbench.report.draw import drawn_beside
@@ -67,25 +67,6 @@ MAX_REJECTED_SHARE = 0.01
 MIN_REJECTED = 10
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """What a builder found in the content once it was written.
-
-    Attributes
-    ----------
-    tables : mapping
-        Further table configs, outside the digest.
-    files : mapping
-        Further files, such as pictures, by their path in the benchmark.
-    remarks : tuple of str
-        What a user should know before using the benchmark.
-    """
-
-    tables: Mapping[str, pa.Table] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
-
-
 class Builder(Protocol):
     """A benchmark family: a frozen dataclass of options with these hooks.
 
@@ -107,7 +88,7 @@ class Builder(Protocol):
         """Name every subset, membership and split; `excluded` are examples not to use."""
         ...
 
-    def reader(self) -> Callable[[str], Mapping[str, Any]]:
+    def reader(self, seed: int) -> Callable[[str], Mapping[str, Any]]:
         """From a locator of the plan to the content columns; see `Source.reader`."""
         ...
 
@@ -278,7 +259,7 @@ def _materialise(
         if limit is None:
             limit = max(MIN_REJECTED, int(MAX_REJECTED_SHARE * units.planned(plan)))
         reports = {}
-        with closing(_write(shards, builder, stage, checks, run, show)) as written:
+        with closing(_write(shards, builder, plan.seed, stage, checks, run, show)) as written:
             for report in written:
                 reports[report.path] = report
                 found.update(report.rejected)
@@ -324,14 +305,21 @@ def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
 
 
 def _write(
-    shards: Sequence[Shard], builder: Builder, stage: Stage, checks: Checks, run: Run, show: bool
+    shards: Sequence[Shard],
+    builder: Builder,
+    seed: int,
+    stage: Stage,
+    checks: Checks,
+    run: Run,
+    show: bool,
 ) -> Generator[ShardReport, None, None]:
     todo = []
+    reader = partial(builder.reader, seed)
     with bar("writing", len(shards), "file", show=show) as counted:
         for shard in shards:
             kept = stage.report(shard.path, shard_key(shard, checks))
             if kept is None:
-                todo.append((shard, builder.reader, stage.work, checks))
+                todo.append((shard, reader, stage.work, checks))
             else:
                 counted.update()
                 yield kept

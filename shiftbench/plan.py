@@ -32,7 +32,7 @@ from shiftbench.schema import (
     feature_of,
 )
 
-__all__ = ["ConfigPlan", "Plan", "SplitPlan"]
+__all__ = ["ConfigPlan", "Inspected", "Plan", "SplitPlan"]
 
 MIN_SHARD_BYTES = 32 * 2**20
 MAX_SHARD_BYTES = 500 * 2**20
@@ -239,6 +239,25 @@ class Plan:
                         rows=taken.combine_chunks(),
                         identity=self.metadata.identity,
                     )
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a builder found in the content once it was written.
+
+    Attributes
+    ----------
+    tables : mapping
+        Further table configs, outside the digest.
+    files : mapping
+        Further files, such as pictures, by their path in the benchmark.
+    remarks : tuple of str
+        What a user should know before using the benchmark.
+    """
+
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def _cuts(index: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,7 +9,16 @@ from typing import Any
 
 from shiftbench.errors import ConfigurationError, near_names
 
-__all__ = ["BUILDERS", "DISTANCES", "SOURCES", "SPACES", "builders", "load", "lookup"]
+__all__ = [
+    "BUILDERS",
+    "DISTANCES",
+    "SOURCES",
+    "SPACES",
+    "TRANSFORMS",
+    "builders",
+    "load",
+    "lookup",
+]
 
 SOURCES: Mapping[str, str] = {
     "scene_graphs": "shiftbench.sources.scene_graphs:SceneGraphs",
@@ -24,6 +33,22 @@ SOURCES: Mapping[str, str] = {
 BUILDERS: Mapping[str, str] = {
     "metashift": "shiftbench.builders.metashift.builder:MetaShift",
     "xray": "shiftbench.builders.xray.builder:XrayPatches",
+}
+
+TRANSFORMS: Mapping[str, str] = {
+    "dose": "shiftbench.transforms.acquisition:DOSE",
+    "kvp": "shiftbench.transforms.acquisition:KVP",
+    "scatter": "shiftbench.transforms.acquisition:SCATTER",
+    "blur": "shiftbench.transforms.acquisition:BLUR",
+    "sharpen": "shiftbench.transforms.acquisition:SHARPEN",
+    "pitch": "shiftbench.transforms.acquisition:PITCH",
+    "gamma": "shiftbench.transforms.acquisition:GAMMA",
+    "bits": "shiftbench.transforms.acquisition:BITS",
+    "jpeg": "shiftbench.transforms.acquisition:JPEG",
+    "collimation": "shiftbench.transforms.acquisition:COLLIMATION",
+    "grid": "shiftbench.transforms.acquisition:GRID",
+    "rotation": "shiftbench.transforms.acquisition:ROTATION",
+    "defects": "shiftbench.transforms.acquisition:DEFECTS",
 }
 
 SPACES: Mapping[str, str] = {

@@ -189,7 +189,7 @@ class MetaShift:
             counts=found.counts,
         )
 
-    def reader(self) -> Callable[[str], Mapping[str, Any]]:
+    def reader(self, seed: int) -> Callable[[str], Mapping[str, Any]]:
         """From a locator to the content columns: images as the source has them."""
         return self.source.reader()
 

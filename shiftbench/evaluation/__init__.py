@@ -30,6 +30,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ood_difference",
     ),
     "detectors": ("compare_detectors",),
+    "effective_patches": ("effective_patches",),
     "findings": (
         "finding_metrics",
         "findings_table",

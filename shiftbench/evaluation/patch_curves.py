@@ -11,7 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.evaluation._rank_bins import checked
-from shiftbench.evaluation.patches import How, check_how, first_of, per_cluster, units_of
+from shiftbench.evaluation.patches import (
+    How,
+    check_how,
+    first_of,
+    holders,
+    per_cluster,
+    units_of,
+)
 from shiftbench.statistics import Clusters, Estimate, stream
 from shiftbench.statistics.clusters import warn_across
 from shiftbench.statistics.delong import auroc_limits, placements, two_sample_spread
@@ -20,6 +27,7 @@ __all__ = ["PatchCurve", "ood_by_patches"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 TooFew = Literal["keep", "drop"]
 
 TOO_FEW: tuple[TooFew, ...] = ("keep", "drop")
@@ -124,10 +132,8 @@ def ood_by_patches(
     pair = Clusters.pair(sides[0].independent, sides[1].independent)
     across = warn_across(pair[0].codes, pair[1].codes, stacklevel=3)
     shared = units is not None or across > 0
-    points = [
-        _point(sides, shared, across, c, how, k, too_few, n_draws, seed, level) for c in counts
-    ]
-    return PatchCurve(tuple(counts), tuple(points))
+    points = _points(sides, shared, across, counts, how, k, too_few, n_draws, seed, level)
+    return PatchCurve(tuple(counts), points)
 
 
 def _is_count(count: Any) -> bool:
@@ -140,17 +146,12 @@ class _Side:
     def __init__(self, scores: Floats, clusters: Any, units: Any, side: str, seed: int) -> None:
         self.side, self.seed = side, seed
         given = units_of(clusters, len(scores), f"{side} clusters")
-        codes, first = given.codes, first_of(given)
+        first = first_of(given)
         named = np.asarray(clusters)[first]
         independent = named
         if units is not None:
             coarse = units_of(units, len(scores), f"{side} units")
-            split = coarse.codes != coarse.codes[first][codes]
-            if split.any():
-                name = np.asarray(clusters)[int(split.argmax())]
-                raise ConfigurationError(
-                    f"the {side} cluster {name!r} lies in two units; a unit holds whole clusters"
-                )
+            holders(given, coarse, clusters, side)
             independent = np.asarray(units)[first]
         # In order of what the clusters hold, so that the draws do not depend on that of the rows.
         words = np.array([str(name) for name in named.tolist()])
@@ -171,80 +172,107 @@ class _Side:
         keys = stream(self.seed, "patches", f"{self.side}\x1f{draw}").random(len(self.scores))
         return np.lexsort((keys, self.clusters.codes))
 
-    def drawn(self, order: Codes, count: int | None, how: How, k: int, inside: Any) -> Floats:
+    def drawn(self, order: Codes, count: int | None, how: How, k: int, inside: Bools) -> Floats:
         """The scores of the clusters `inside`, of the first `count` patches of each."""
-        codes = self.clusters.codes[order]
-        wanted = np.ones(len(order), bool)
+        codes, scores = self.clusters.codes, self.scores[order]  # ordered, the codes stay
+        sizes = self.sizes
         if count is not None:
             wanted = np.arange(len(order)) - self.starts[codes] < count
-        sizes = self.sizes if count is None else np.minimum(self.sizes, count)
-        found = per_cluster(self.scores[order[wanted]], codes[wanted], sizes, how, k)
-        return np.asarray(found[inside])
+            codes, scores = codes[wanted], scores[wanted]
+            sizes = np.minimum(sizes, count)
+        return per_cluster(scores, codes, sizes, how, k)[inside]
 
 
-def _point(
+class _Count:
+    """The clusters that are compared at one count, and what the draws gave so far."""
+
+    def __init__(self, sides: list[_Side], count: int | None, too_few: TooFew) -> None:
+        least = count if count is not None and too_few == "drop" else 0
+        self.count = count
+        self.inside = [s.sizes >= least for s in sides]
+        self.n = [int(np.count_nonzero(keep)) for keep in self.inside]
+        self.short = [0 if count is None else int(np.count_nonzero(s.sizes < count)) for s in sides]
+        # Where every cluster gives all its patches there is only one draw.
+        self.same = count is None or all(
+            s.sizes[keep].max(initial=0) <= count
+            for s, keep in zip(sides, self.inside, strict=True)
+        )
+        self.placed = [np.zeros(n) for n in self.n]
+        self.values: list[float] = []
+
+    @property
+    def empty(self) -> bool:
+        return not all(self.n)
+
+    def add(self, scores: list[Floats]) -> None:
+        of_id, of_ood = placements(scores[0], scores[1])
+        self.values.append(float(of_ood.mean()))
+        self.placed[0] += of_id
+        self.placed[1] += of_ood
+
+
+def _points(
     sides: list[_Side],
     shared: bool,
     across: int,
-    count: int | None,
+    counts: Sequence[int | None],
     how: How,
     k: int,
     too_few: TooFew,
     n_draws: int,
     seed: int,
     level: float,
-) -> Estimate:
-    short = [0 if count is None else int(np.count_nonzero(s.sizes < count)) for s in sides]
-    inside = [
-        s.sizes >= (count or 0) if too_few == "drop" else np.ones(len(s.sizes), bool) for s in sides
-    ]
+) -> tuple[Estimate, ...]:
+    found = [_Count(sides, count, too_few) for count in counts]
+    for draw in range(n_draws):
+        more = [one for one in found if not one.empty and (draw == 0 or not one.same)]
+        if not more:
+            break
+        orders = [side.order(draw) for side in sides]
+        for one in more:
+            both = zip(sides, orders, one.inside, strict=True)
+            one.add([s.drawn(order, one.count, how, k, keep) for s, order, keep in both])
     shown: dict[str, Any] = {
-        "patches": "all" if count is None else count,
         "aggregation": how if how != "top_k" else f"mean of the top {k}",
-        "clusters_with_fewer": {"id": short[0], "ood": short[1]},
         "too_few": too_few,
         "n_draws": n_draws,
         "seed": seed,
         **({"clusters_across": across} if across else {}),
     }
-    n_id, n_ood = (int(np.count_nonzero(keep)) for keep in inside)
+    return tuple(_estimate(one, sides, shared, shown, level) for one in found)
+
+
+def _estimate(
+    one: _Count, sides: list[_Side], shared: bool, shown: dict[str, Any], level: float
+) -> Estimate:
+    told = {
+        "patches": "all" if one.count is None else one.count,
+        **shown,
+        "clusters_with_fewer": {"id": one.short[0], "ood": one.short[1]},
+    }
     base: dict[str, Any] = {
         "level": level,
-        "n": n_id + n_ood,
-        "n_id": n_id,
-        "n_ood": n_ood,
+        "n": sum(one.n),
+        "n_id": one.n[0],
+        "n_ood": one.n[1],
         "positive": "ood",
-        "parameters": shown,
+        "parameters": told,
     }
-    if not n_id or not n_ood:
-        which = "ID" if not n_id else "OOD"
-        method = f"cannot tell: no {which} cluster has {count} patches"
+    if one.empty:
+        which = "OOD" if one.n[0] else "ID"
+        method = f"cannot tell: no {which} cluster has {one.count} patches"
         return Estimate(float("nan"), method=method, **base)
-    # Where every cluster gives all its patches there is only one draw.
-    same = count is None or all(
-        s.sizes[keep].max() <= count for s, keep in zip(sides, inside, strict=True)
-    )
-    placed = [np.zeros(n_id), np.zeros(n_ood)]
-    values = []
-    for draw in range(1 if same else n_draws):
-        a, b = (
-            s.drawn(s.order(draw), count, how, k, keep)
-            for s, keep in zip(sides, inside, strict=True)
-        )
-        of_id, of_ood = placements(a, b)
-        values.append(float(of_ood.mean()))
-        placed[0] += of_id
-        placed[1] += of_ood
-    placed = [total / len(values) for total in placed]
+    values = one.values
+    placed = [total / len(values) for total in one.placed]
     pair = None
     if shared:
-        names = [s.independent[keep] for s, keep in zip(sides, inside, strict=True)]
+        names = [s.independent[keep] for s, keep in zip(sides, one.inside, strict=True)]
         pair = Clusters.pair(*names)
     spread = two_sample_spread(placed[0], placed[1], pair)
     value = float(np.mean(values))
     low, high, method = auroc_limits(value, spread, level)
     if len(values) > 1:
-        shown["se_of_draws"] = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+        told["se_of_draws"] = float(np.std(values, ddof=1) / np.sqrt(len(values)))
     return Estimate(
         value, low, high, method=method, se=spread.se, n_clusters=spread.n_clusters, **base
     )

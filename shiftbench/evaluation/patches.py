@@ -130,6 +130,19 @@ def units_of(names: Any, n: int, what: str) -> Clusters:
     return found
 
 
+def holders(clusters: Clusters, units: Clusters, names: Any, side: str = "") -> Codes:
+    """The unit that holds each cluster; `names` and `side` are for the message."""
+    found = units.codes[first_of(clusters)]
+    split = units.codes != found[clusters.codes]
+    if split.any():
+        name = np.asarray(names)[int(split.argmax())]
+        raise ConfigurationError(
+            f"the {side}{' ' if side else ''}cluster {name!r} lies in two units; a unit holds "
+            "whole clusters"
+        )
+    return found
+
+
 def check_how(how: str, k: int) -> None:
     """Refuse an aggregation that there is not."""
     if how not in HOW:

@@ -1,0 +1,91 @@
+"""What is kept of each radiograph that was decoded, to find it again among others."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftbench.errors import ShiftbenchError
+
+__all__ = ["SIDE", "Gathered", "gathered"]
+
+SIDE = 32
+"""Rows and columns of a thumbnail."""
+
+_HASH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """A fingerprint of a radiograph's pixels, and a thumbnail.
+
+    Attributes
+    ----------
+    sha256 : bytes
+        32 bytes, of the shape and the normalised pixels at 16 bits: equal for two files of one
+        picture, whatever they were encoded with and whether or not one is inverted.
+    thumbnail : (32, 32) array of uint8
+        Means of areas, from the darkest (0) to the brightest (255).
+    """
+
+    sha256: bytes
+    thumbnail: NDArray[np.uint8]
+
+    def pack(self) -> bytes:
+        """As 1,056 bytes."""
+        return self.sha256 + self.thumbnail.tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Gathered:
+        """What `pack` packed.
+
+        Raises
+        ------
+        ShiftbenchError
+            It is of another length.
+        """
+        if len(data) != _HASH + SIDE**2:
+            raise ShiftbenchError(
+                f"{len(data)} bytes are no packed radiograph, which has {_HASH + SIDE**2}"
+            )
+        thumbnail = np.frombuffer(data, np.uint8, offset=_HASH).reshape(SIDE, SIDE)
+        return cls(data[:_HASH], thumbnail)
+
+
+def gathered(levels: NDArray[np.uint16]) -> Gathered:
+    """Of a normalised radiograph, what is kept.
+
+    Parameters
+    ----------
+    levels : (rows, columns) array of uint16
+        As `standardised` gives them.
+
+    Examples
+    --------
+    >>> levels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    >>> found = gathered(levels)
+    >>> found.thumbnail[0, 0], found.thumbnail[-1, -1], len(found.pack())
+    (np.uint8(0), np.uint8(255), 1056)
+    """
+    digest = hashlib.sha256(f"{levels.shape[0]}\x1f{levels.shape[1]}\x1f".encode())
+    digest.update(np.ascontiguousarray(levels.astype("<u2", copy=False)).data)
+    return Gathered(digest.digest(), _thumbnail(levels))
+
+
+def _thumbnail(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    starts = [np.arange(SIDE) * n // SIDE for n in levels.shape]
+    sums = np.add.reduceat(levels, starts[0], axis=0, dtype=np.uint64)
+    sums = np.add.reduceat(sums, starts[1], axis=1, dtype=np.uint64)
+    # Where there are fewer pixels than areas, neighbouring areas are one pixel.
+    heights, widths = (
+        np.maximum(np.diff(np.append(s, n)), 1) for s, n in zip(starts, levels.shape, strict=True)
+    )
+    means = sums / np.outer(heights, widths)
+    low, high = means.min(), means.max()
+    scaled: NDArray[np.uint8] = np.rint((means - low) * (255 / max(high - low, 1e-9))).astype(
+        np.uint8
+    )
+    return scaled

@@ -1,0 +1,315 @@
+"""Headers of DICOM files: what they say, and why a file is no radiograph that can be used."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from shiftbench.errors import ContentError, MissingExtraError
+from shiftbench.sources._radiograph_files import check_size
+from shiftbench.sources._radiograph_header import TAGS, known_modality, whole
+
+__all__ = ["DicomHeader", "import_pydicom", "open_dicom", "quiet", "read_header", "syntax_name"]
+
+# Pixel data as whole numbers, as float, as double.
+_PIXELS = {0x7FE00010: "PixelData", 0x7FE00008: "float", 0x7FE00009: "double"}
+_UNDEFINED = 0xFFFFFFFF
+
+_SAYS_TOO_MUCH = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
+_LOCK = threading.Lock()
+_silent: list[Any] = []
+
+_PLUGINS = {
+    "1.2.840.10008.1.2.4.50": "pillow or python-gdcm",
+    "1.2.840.10008.1.2.4.51": "pillow or python-gdcm (8 bits only)",
+    "1.2.840.10008.1.2.4.57": "python-gdcm",
+    "1.2.840.10008.1.2.4.70": "python-gdcm",
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg with pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.91": "pylibjpeg with pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.201": "pylibjpeg with pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.202": "pylibjpeg with pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.203": "pylibjpeg with pylibjpeg-openjpeg",
+}
+"""Which permissively licensed packages decode a transfer syntax; those of extra `dicom`."""
+
+_EXTENDED = "1.2.840.10008.1.2.4.51"
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """Values by keyword, and a digest of the header's bytes."""
+
+    values: Mapping[str, Sequence[Any]]
+    digest: str
+
+
+def import_pydicom() -> Any:
+    """The package, imported when a DICOM file is there.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    try:
+        import pydicom
+    except ModuleNotFoundError:
+        raise MissingExtraError("pydicom", "dicom") from None
+    return pydicom
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warning and no log line while a header is read: theirs quote its values.
+
+    Several threads may be inside; the last one out restores what was.
+    """
+    loggers = [logging.getLogger(name) for name in _SAYS_TOO_MUCH]
+    with _LOCK:
+        if not _silent:
+            caught = warnings.catch_warnings()
+            caught.__enter__()
+            warnings.simplefilter("ignore")
+            _silent.append((caught, [log.level for log in loggers]))
+            for log in loggers:
+                log.setLevel(logging.CRITICAL + 1)
+        else:
+            _silent.append(None)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            if len(_silent) > 1:
+                _silent.pop()
+            else:
+                caught, levels = _silent.pop()
+                for log, level in zip(loggers, levels, strict=True):
+                    log.setLevel(level)
+                caught.__exit__(None, None, None)
+
+
+def read_header(path: str, modalities: Sequence[str], assume_syntax: bool) -> DicomHeader:
+    """What a file's header says, without its pixels.
+
+    Raises
+    ------
+    ContentError
+        The file is no radiograph that can be used, with the reason in words that quote no value.
+    """
+    pydicom = import_pydicom()
+    stopped: dict[str, Any] = {}
+
+    def at_pixels(tag: Any, vr: str | None, length: int) -> bool:
+        if tag in _PIXELS:
+            stopped.update(element=_PIXELS[tag], length=length)
+        return tag in _PIXELS
+
+    try:
+        with quiet(), open(path, "rb") as file:  # noqa: PTH123
+            data = _partial(pydicom, file, at_pixels, assume_syntax)
+            values = {keyword: _plain(data, tag) for keyword, tag in TAGS.items()}
+            syntax = _syntax(data)
+            end = file.tell()
+            file.seek(0, 2)
+            left = max(file.tell() - end - 8, 0)  # the element's tag and length
+            file.seek(0)
+            digest = hashlib.sha256(file.read(end)).hexdigest()
+    except OSError as error:
+        raise ContentError(f"cannot be read: {error.strerror or type(error).__name__}") from None
+    _judge_kind(values, modalities, stopped)
+    _judge_layout(values)
+    _judge_syntax(pydicom, syntax, whole(_one(values, "BitsStored")) or 0)
+    if not syntax.is_encapsulated and not syntax.is_deflated:
+        _judge_length(values, min(left, stopped["length"]))
+    return DicomHeader(values, digest)
+
+
+def open_dicom(path: str, tags: Sequence[int]) -> Any:
+    """A data set with its pixels and the tags named, its transfer syntax filled in where missing.
+
+    Raises
+    ------
+    ContentError
+        The file cannot be read.
+    """
+    pydicom = import_pydicom()
+    try:
+        data = pydicom.dcmread(path, force=True, specific_tags=list(tags))
+    except OSError as error:
+        raise ContentError(f"cannot be read: {error.strerror or type(error).__name__}") from None
+    except Exception as error:  # a damaged file can fail in any way
+        raise ContentError(f"no DICOM file that can be read ({type(error).__name__})") from None
+    data.file_meta.TransferSyntaxUID = _syntax(data)
+    return data
+
+
+def _partial(pydicom: Any, file: BinaryIO, stop: Any, assume_syntax: bool) -> Any:
+    """The elements wanted, up to the pixels."""
+    marked = len(file.read(128)) == 128 and file.read(4) == b"DICM"
+    file.seek(0)
+    wanted = [*TAGS.values()]
+    try:
+        data = pydicom.filereader.read_partial(file, stop, force=True, specific_tags=wanted)
+        known = "TransferSyntaxUID" in data.file_meta
+        looks = "Rows" in data and "Columns" in data and "PhotometricInterpretation" in data
+    except OSError:
+        raise
+    except Exception as error:
+        if not marked:
+            raise ContentError("no DICOM file") from None
+        raise ContentError(
+            f"a damaged DICOM file: its header cannot be read ({type(error).__name__})"
+        ) from None
+    if not marked and not looks:
+        raise ContentError("no DICOM file")
+    if "MediaStorageSOPClassUID" in data.file_meta and _is_directory(data):
+        raise ContentError("a DICOMDIR, which holds no image")
+    if not known and not assume_syntax:
+        raise ContentError(
+            "no file meta information, so the transfer syntax is unknown; --assume-syntax reads "
+            "such files as uncompressed, little endian"
+        )
+    return data
+
+
+def _is_directory(data: Any) -> bool:
+    return bool(data.file_meta.MediaStorageSOPClassUID == "1.2.840.10008.1.3.10")
+
+
+def _syntax(data: Any) -> Any:
+    """The transfer syntax stated, or the uncompressed one that the file is written in."""
+    from pydicom import uid
+
+    stated = data.file_meta.get("TransferSyntaxUID")
+    if stated:
+        return stated
+    implicit, little = data.original_encoding
+    if implicit:
+        return uid.ImplicitVRLittleEndian
+    return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+
+
+def syntax_name(syntax: Any) -> str:
+    """The registered name of a transfer syntax; a private one may tell whose equipment wrote it.
+
+    Parameters
+    ----------
+    syntax : pydicom.uid.UID
+    """
+    known = syntax.name != str(syntax) and not syntax.is_private
+    return str(syntax.name) if known else "a private or unregistered transfer syntax"
+
+
+def _plain(data: Any, tag: int) -> Sequence[Any]:
+    """An element's values; none where it is missing or malformed."""
+    try:
+        value = data[tag].value if tag in data else None
+    except Exception:
+        return ()
+    if value is None or isinstance(value, bytes):
+        return ()
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return (value,)
+    # A person's name can be walked through letter by letter: it is one value.
+    return (str(value),) if hasattr(value, "family_name") else tuple(value)
+
+
+def _one(values: Mapping[str, Sequence[Any]], keyword: str) -> Any:
+    return next(iter(values[keyword]), None)
+
+
+def _judge_kind(
+    values: Mapping[str, Sequence[Any]], modalities: Sequence[str], pixels: Mapping[str, Any]
+) -> None:
+    judge_modality(_one(values, "Modality"), modalities)
+    if not pixels:
+        raise ContentError("there is no pixel data: the file is cut short, or no image")
+    if pixels["element"] != "PixelData":
+        raise ContentError(f"pixels of type {pixels['element']}; used are whole numbers")
+    frames = whole(_one(values, "NumberOfFrames"))
+    if frames is not None and frames > 1:
+        raise ContentError(f"multi-frame: {frames} frames; a radiograph has one")
+
+
+def judge_modality(given: Any, modalities: Sequence[str]) -> None:
+    """Refuse what is no projection image of the kinds wanted.
+
+    Raises
+    ------
+    ContentError
+        The modality is missing or another one.
+    """
+    code = str(given if given is not None else "").strip(" \0").upper()
+    if code in modalities:
+        return
+    allowed = ", ".join(modalities)
+    if not code:
+        raise ContentError(f"no modality; allowed: {allowed}")
+    said = f"modality {code}" if known_modality(code) else "an unregistered modality"
+    raise ContentError(f"no projection image of the kinds wanted: {said}; allowed: {allowed}")
+
+
+def _judge_layout(values: Mapping[str, Sequence[Any]]) -> None:
+    samples = whole(_one(values, "SamplesPerPixel"))
+    photometric = str(_one(values, "PhotometricInterpretation") or "").strip(" \0").upper()
+    if samples is not None and samples != 1:
+        raise ContentError(f"colour: {samples} samples a pixel; a radiograph has one")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise ContentError(
+            "colour, or no photometric interpretation; allowed: MONOCHROME1 and MONOCHROME2"
+        )
+    bits = whole(_one(values, "BitsStored"))
+    allocated = whole(_one(values, "BitsAllocated"))
+    if bits is None or allocated is None or not 1 <= bits <= allocated:
+        raise ContentError("bits stored or allocated are missing or no number that can be")
+    if bits > 16:
+        raise ContentError(f"{bits} bits stored; used are 1 to 16")
+    rows, columns = whole(_one(values, "Rows")), whole(_one(values, "Columns"))
+    if rows is None or columns is None:
+        raise ContentError("the number of rows or columns is missing or malformed")
+    check_size(rows, columns)
+
+
+def _judge_syntax(pydicom: Any, syntax: Any, bits: int) -> None:
+    """Refuse a transfer syntax that nothing installed decodes, naming what would."""
+    from pydicom.pixels import get_decoder
+
+    try:
+        plugins = get_decoder(syntax).available_plugins
+        usable = not syntax.is_encapsulated or bool(plugins)
+    except NotImplementedError:
+        plugins, usable = (), False
+    if syntax == _EXTENDED and bits > 8:
+        usable = "pylibjpeg" in plugins  # the others decode 8 bits of it only
+    if usable:
+        return
+    name = syntax_name(syntax)
+    plugin = None if syntax == _EXTENDED and bits > 8 else _PLUGINS.get(str(syntax))
+    if plugin:
+        raise ContentError(
+            f"no decoder for the transfer syntax {name}: install {plugin}; "
+            "pip install 'shiftbench[dicom]' brings it"
+        )
+    raise ContentError(
+        f"no decoder for the transfer syntax {name}: no plug-in under a permissive licence decodes "
+        "it; convert the files to an uncompressed transfer syntax first"
+    )
+
+
+def _judge_length(values: Mapping[str, Sequence[Any]], there: int) -> None:
+    rows, columns, allocated = (
+        whole(_one(values, keyword)) or 0 for keyword in ("Rows", "Columns", "BitsAllocated")
+    )
+    needed = (rows * columns * allocated + 7) // 8
+    if there < needed:
+        raise ContentError(
+            f"the file is cut short: {there} bytes of pixel data where {needed} were announced"
+        )

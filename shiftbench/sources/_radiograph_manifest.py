@@ -1,0 +1,314 @@
+"""A CSV file that says what is known of each image."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import io
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shiftbench.errors import ConfigurationError, ContentError, SourceError
+from shiftbench.sources._device_names import device_name, tidy
+from shiftbench.sources._radiograph_files import read_bytes
+from shiftbench.sources._radiograph_header import (
+    age_in_years,
+    millimetres,
+    number,
+    sex_of,
+    view_of,
+    whole,
+)
+
+__all__ = ["Manifest", "Row", "join", "kept_columns", "read_manifest"]
+
+_LONGEST = 200
+"""Characters of a finding or of a further column: what is longer is a report."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the file it names, whose it is, and the columns that may leave."""
+
+    number: int
+    file: str
+    patient: str | None
+    columns: Mapping[str, Any]
+    kept: Mapping[str, str]
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All usable rows, and the rest with their reasons.
+
+    Attributes
+    ----------
+    rows : Sequence[Row]
+    rejected : Sequence[tuple[str, str]]
+        Rows by number, from 1 below the line that names the columns.
+    digest : str
+        sha256 of the file.
+    has_patients, has_devices : bool
+        Whether there is such a column.
+    """
+
+    rows: Sequence[Row]
+    rejected: Sequence[tuple[str, str]] = ()
+    digest: str = ""
+    has_patients: bool = False
+    has_devices: bool = False
+
+
+@dataclass(frozen=True)
+class Names:
+    """The columns that are used, None where there is none."""
+
+    file: str
+    patient: str | None
+    finding: str | None
+    view: str | None
+    age: str | None
+    sex: str | None
+    device: str | None
+    row_spacing: str | None
+    column_spacing: str | None
+    spacing: str | None
+    original_rows: str | None
+    original_columns: str | None
+    bits: str | None
+    keep: tuple[str, ...] = ()
+    optional: frozenset[str] = field(default=frozenset())
+
+
+def read_manifest(path: str, names: Names, released_size: int | None) -> Manifest:
+    """Read the rows of a manifest.
+
+    Parameters
+    ----------
+    path : str
+        CSV with a comma, semicolon or tab between the cells; its first line names the columns.
+    names : Names
+        Which columns to use; those in `optional` may be missing.
+    released_size : int or None
+        Rows and columns that the images were resized to before release.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read or is no CSV file. No cell is in the message.
+    ConfigurationError
+        A column that was named is missing.
+    """
+    try:
+        data = read_bytes(path)
+    except ContentError as error:
+        raise SourceError(f"the manifest {error}") from None
+    lines = _lines(data)
+    header = lines[0] if lines else []
+    used = _present(names, header)
+    rows, rejected = [], []
+    for k, cells in enumerate(lines[1:], 1):
+        if not cells:
+            continue  # an empty line
+        label = f"row {k} of the manifest"
+        if len(cells) != len(header):
+            rejected.append(
+                (label, f"{len(cells)} cells, where the first line names {len(header)} columns")
+            )
+            continue
+        cell = dict(zip(header, (c.strip() for c in cells), strict=True))
+        try:
+            rows.append(_row(k, cell, used, released_size))
+        except ContentError as error:
+            rejected.append((label, str(error)))
+    return Manifest(
+        rows,
+        rejected,
+        hashlib.sha256(data).hexdigest(),
+        used.patient is not None,
+        used.device is not None,
+    )
+
+
+def _lines(data: bytes) -> list[list[str]]:
+    text = data.decode("utf-8-sig", "surrogateescape")
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=lambda d: (first.count(d), d == ","))
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error:
+        raise SourceError(
+            "the manifest is no CSV file that can be read: a quote is not closed, or a cell is too "
+            "long; write it anew, with commas between the cells and quotes round those that hold one"
+        ) from None
+    if len(lines) < 2:
+        raise SourceError(
+            "the manifest holds no row; its first line names the columns, each further one is of "
+            "one image"
+        )
+    return lines
+
+
+def _present(names: Names, header: Sequence[str]) -> Names:
+    """The names without the optional ones that the file has not."""
+    stripped = [name.strip() for name in header]
+    twice = [n for n, k in Counter(stripped).items() if k > 1]
+    if twice:
+        raise ConfigurationError(
+            f"the manifest: {len(twice)} column names stand in its first line more than once; name "
+            "the columns apart"
+        )
+    if isinstance(header, list):
+        header[:] = stripped
+    found: dict[str, Any] = {}
+    for role, name in vars(names).items():
+        if role in ("keep", "optional"):
+            continue
+        missing = name is not None and name not in stripped
+        if missing and role not in names.optional:
+            raise _no_column(role, name, stripped)
+        found[role] = None if missing else name
+    for name in names.keep:
+        if name not in stripped:
+            raise _no_column("keep", name, stripped)
+        if name in (found["file"], found["patient"]):
+            raise ConfigurationError(
+                f"the manifest: the column {name!r} names files or patients, which never leave; "
+                "take it out of --keep"
+            )
+    if found["patient"] in {found[r] for r in ("finding", "device", "view", "sex")} - {None}:
+        raise ConfigurationError(
+            "the manifest: the patient's column is named for something that leaves too; name "
+            "another one for it"
+        )
+    return Names(**found, keep=names.keep)
+
+
+def _no_column(role: str, name: str, header: Sequence[str]) -> ConfigurationError:
+    """Names like the one asked for, and no others: a file without a first line of names would
+    have its first patient shown."""
+    folded = {h.casefold(): h for h in header}
+    near = [folded[n] for n in difflib.get_close_matches(name.casefold(), folded, 3, 0.6)]
+    option = "--keep" if role == "keep" else f"--{role.replace('_', '-')}-column"
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else "none is called alike"
+    return ConfigurationError(
+        f"the manifest has no column {name!r} among the {len(header)} that its first line names; "
+        f"{hint} Set {option} to a column of the manifest"
+    )
+
+
+def _row(k: int, cell: Mapping[str, str], names: Names, released_size: int | None) -> Row:
+    def of(name: str | None) -> str:
+        return cell[name] if name is not None else ""
+
+    if not of(names.file):
+        raise ContentError("no file is named")
+    finding = of(names.finding)
+    for text in (finding, *(cell[name] for name in names.keep)):
+        if len(text) > _LONGEST:
+            raise ContentError(
+                f"a finding or kept column of more than {_LONGEST} characters: free text, which "
+                "may name the patient"
+            )
+    row_mm, column_mm = _spacing(of, names, released_size)
+    device = device_name(of(names.device), None)[0] if names.device else None
+    columns = {
+        "finding": _public(finding),
+        "view": view_of(of(names.view)),
+        "age": age_in_years(of(names.age)),
+        "sex": sex_of(of(names.sex)),
+        "device": device,
+        "row_mm": row_mm,
+        "column_mm": column_mm,
+    }
+    kept = {name: _public(cell[name]) or "" for name in names.keep}
+    bits = whole(of(names.bits))
+    if of(names.bits) and (bits is None or not 1 <= bits <= 16):
+        raise ContentError("the bits stored are no whole number from 1 to 16")
+    return Row(k, of(names.file), of(names.patient) or None, columns, kept, bits)
+
+
+def _public(text: str) -> str | None:
+    return tidy(text.encode("utf-8", "replace").decode(), _LONGEST)
+
+
+def _spacing(of: Any, names: Names, released: int | None) -> tuple[float | None, float | None]:
+    """Pixel pitch of the file: as given, times what one of its pixels holds of the original's."""
+    row_mm = millimetres(of(names.row_spacing or names.spacing))
+    column_mm = millimetres(of(names.column_spacing or names.spacing))
+    if released is None:
+        return row_mm, column_mm
+    rows, columns = number(of(names.original_rows)), number(of(names.original_columns))
+    return (
+        millimetres(row_mm * rows / released) if row_mm and rows else None,
+        millimetres(column_mm * columns / released) if column_mm and columns else None,
+    )
+
+
+def join(
+    rows: Iterable[Row], files: Sequence[str]
+) -> tuple[dict[int, Row], dict[int, str], dict[int, str], int]:
+    """Which row is of which file: by the path below the folder, else by the name alone.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+    files : sequence of str
+        Names relative to the folder, with "/".
+
+    Returns
+    -------
+    (row by position of the file, reason by position, reason by row number, rows without file)
+        A file that two rows name is not used, nor a row whose name several folders have.
+    """
+    exact = {name: position for position, name in enumerate(files)}
+    alone: dict[str, list[int]] = {}
+    for position, name in enumerate(files):
+        alone.setdefault(posixpath.basename(name), []).append(position)
+    found: dict[int, list[Row]] = {}
+    unclear: dict[int, str] = {}
+    absent = 0
+    for row in rows:
+        name = posixpath.normpath(row.file.replace("\\", "/"))
+        named = exact.get(name)
+        fitting = [named] if named is not None else alone.get(posixpath.basename(name), [])
+        if len(fitting) == 1:
+            found.setdefault(fitting[0], []).append(row)
+        elif fitting:
+            unclear[row.number] = f"{len(fitting)} files have the name; give the path below --folder"
+        else:
+            absent += 1
+    twice = {
+        position: f"{len(of)} rows of the manifest name it (rows "
+        f"{', '.join(str(r.number) for r in of)}); which is right is unknown"
+        for position, of in found.items()
+        if len(of) > 1
+    }
+    return {p: of[0] for p, of in found.items() if len(of) == 1}, twice, unclear, absent
+
+
+def kept_columns(cells: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
+    """Columns of text as whole numbers or numbers where every cell is one; empty cells are null.
+
+    Examples
+    --------
+    >>> kept_columns({"dose": ["1.5", ""], "ward": ["3", "A"]})
+    {'dose': [1.5, None], 'ward': ['3', 'A']}
+    """
+    made: dict[str, list[Any]] = {}
+    for name, texts in cells.items():
+        numbers = [number(t) for t in texts]
+        if not any(texts) or any(n is None for n, t in zip(numbers, texts, strict=True) if t):
+            made[name] = [t or None for t in texts]
+        elif all(t.lstrip("+-").isdecimal() and t.isascii() for t in texts if t):
+            whole_numbers = [int(t) if t else None for t in texts]
+            fit = all(n is None or abs(n) < 2**63 for n in whole_numbers)
+            made[name] = whole_numbers if fit else [t or None for t in texts]
+        else:
+            made[name] = list(numbers)
+    return made

@@ -1,0 +1,456 @@
+"""Radiographs of a person's own: DICOM files, the BIMCV layout, or images with a manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from shiftbench.errors import ConfigurationError, ContentError, SourceError
+from shiftbench.progress import bar, shown
+from shiftbench.pseudonyms import Key, open_key
+from shiftbench.radiograph import ACQUISITION_COLUMNS, PERSON_COLUMNS, Radiograph, grey_png
+from shiftbench.schema import CONTEXTS, PRIVATE_COLUMNS, Image, Metadata
+from shiftbench.sources._bimcv import Headers, is_bimcv_image, one_name_a_person
+from shiftbench.sources._dicom import decode_dicom
+from shiftbench.sources._dicom_header import import_pydicom, read_header
+from shiftbench.sources._files import one_of
+from shiftbench.sources._grey_image import IMAGE_SUFFIXES, decode_image, image_size
+from shiftbench.sources._metadata import rejected_table
+from shiftbench.sources._radiograph_files import (
+    Listing,
+    Located,
+    keyed_fingerprint,
+    list_recursively,
+)
+from shiftbench.sources._radiograph_header import header_of
+from shiftbench.sources._radiograph_manifest import (
+    Manifest,
+    Names,
+    Row,
+    join,
+    kept_columns,
+    read_manifest,
+)
+
+__all__ = ["RadiographDecoder", "RadiographReader", "Radiographs"]
+
+# Part of the fingerprint: raise it whenever the same files give other metadata or pixels.
+_VERSION = 1
+
+_PRIVATE = {"private": True}
+_RESERVED = frozenset(
+    ("example_id", "cluster_id", "label", "subset", "is_ood", "image", "license", "attribution")
+) | {*PRIVATE_COLUMNS, *ACQUISITION_COLUMNS, *PERSON_COLUMNS}
+_TYPES = (
+    dict.fromkeys((*ACQUISITION_COLUMNS, *PERSON_COLUMNS), pa.string())
+    | dict.fromkeys(("bits_stored", "rows", "columns", "age"), pa.int64())
+    | dict.fromkeys(
+        ("row_mm", "column_mm", "kvp", "exposure_uas", "exposure_ms", "tube_current_ma",
+         "exposure_index", "distance_mm"), pa.float64())
+    | dict.fromkeys(("lossy", "burnt_in"), pa.bool_())
+)  # fmt: skip
+
+_NO_PATIENT = (
+    "whose radiograph it is is not said; --patient-per-image takes such images as of a patient each"
+)
+_NO_DEVICE = "no manufacturer, so the device is unknown; --device-column of a manifest can name it"
+
+
+@dataclass(frozen=True)
+class RadiographDecoder:
+    """From a locator of `Radiographs` to the pixels.
+
+    Parameters
+    ----------
+    voi : bool
+        Whether the VOI LUT or window of a DICOM header is applied.
+    """
+
+    voi: bool = False
+
+    def __call__(self, locator: str) -> Radiograph:
+        """The radiograph.
+
+        Raises
+        ------
+        ContentError
+            It cannot be decoded, or all of its pixels are alike.
+        """
+        located = Located.parse(locator)
+        if located.kind == "dicom":
+            image = decode_dicom(
+                located.path, voi=self.voi, row_mm=located.row_mm, column_mm=located.column_mm
+            )
+        else:
+            image = decode_image(located)
+        if int(image.pixels.min()) == int(image.pixels.max()):
+            black = int(image.pixels.max()) == (2**image.bits - 1 if image.inverted else 0)
+            raise ContentError(f"constant: every pixel is {'black' if black else 'alike'}")
+        return image
+
+
+@dataclass(frozen=True)
+class RadiographReader:
+    """From a locator of `Radiographs` to a PNG file of the whole image.
+
+    Parameters
+    ----------
+    decode : RadiographDecoder
+    """
+
+    decode: RadiographDecoder = RadiographDecoder()
+
+    def __call__(self, locator: str) -> Mapping[str, bytes]:
+        """``{"image": PNG bytes}``: 0 is black, of 8 bits where that holds all bits stored.
+
+        Raises
+        ------
+        ContentError
+            The radiograph cannot be used.
+        """
+        image = self.decode(locator)
+        kind = np.uint8 if image.bits <= 8 else np.uint16
+        grey = np.rint(image.normalised() * np.float32(np.iinfo(kind).max))
+        return {"image": grey_png(grey.astype(kind))}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One usable radiograph."""
+
+    position: int
+    patient: str | None
+    columns: Mapping[str, Any]
+    located: Located
+    digest: str
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Radiographs:
+    """Radiographs in a folder: DICOM files, the BIMCV layout, or images with a manifest.
+
+    Only headers are read at first. What leaves are acquisition values of a white list, finding,
+    age and sex; patients and radiographs have pseudonyms, keyed by a secret in the key file.
+    Files that are no projection image of one frame and one channel, or that nothing installed
+    decodes, are recorded as rejected with the reason, by their place in the sorted folder.
+
+    Parameters
+    ----------
+    folder : str
+        The folder that holds the files; its subfolders count too.
+    manifest : str, optional
+        A CSV file of one row an image. Beside DICOM files or the BIMCV layout it adds to their
+        headers, and goes before them. Only files that it names are used.
+    layout : str
+        "dicom", "bimcv" (sub-*/ses-*/mod-rx/*.png with JSON headers), "manifest" (PNG or JPEG
+        files), or "auto", by what is there.
+    file_column : str
+        The manifest's column of file names: paths below the folder, or names alone.
+    patient_column : str, optional
+        Whose radiograph it is, in any form; it becomes a pseudonym.
+    finding_column, view_column, age_column, sex_column : str, optional
+        What is known of the person and the view; used where the manifest has them.
+    device_column : str, optional
+        The device, or what stands for it.
+    row_spacing_column, column_spacing_column : str, optional
+        Distance between rows and between columns, in mm at the detector.
+    spacing_column : str, optional
+        One such value for both.
+    original_rows_column, original_columns_column : str, optional
+        Size of the original, where the images were resized to `released_size` before release.
+    released_size : int, optional
+        Rows and columns that every image was resized to before release, e.g. 1024 for NIH
+        ChestX-ray14; the pixel pitch is multiplied by original / released. Cropping afterwards
+        changes nothing in it.
+    bits_column : str, optional
+        Bits stored of 16-bit files; without it, 16.
+    keep : tuple of str
+        Further columns of the manifest that leave as they are. Name none that tells who a person
+        is.
+    patient_per_image : bool
+        Images of which it is not said whose they are count as of a patient each. Then images of
+        one patient can be in several splits.
+    voi : bool
+        Apply the VOI LUT or window of DICOM headers.
+    intent : str
+        "presentation" or "processing": only files of that presentation intent; "any" = all.
+    modalities : tuple of str
+        The DICOM modalities that are used.
+    assume_syntax : bool
+        Read DICOM files without file meta information as uncompressed, little endian.
+    key_file : str, optional
+        The file of the pseudonyms' key, made where it is not there. Without it, the one of the
+        user's configuration.
+    license : str
+        Licence of the images as the Hub spells it; empty = unknown.
+    redistributable : bool
+        Whether the images may be published.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    >>> for name in ("a.png", "b.png"):
+    ...     _ = (folder / name).write_bytes(grey_png(pixels))
+    >>> _ = (folder / "list.csv").write_text("image,patient,view\\na.png,7,PA\\nb.png,7,AP\\n")
+    >>> source = Radiographs(str(folder), str(folder / "list.csv"), key_file=str(folder / "k.key"))
+    >>> found = source.scan()
+    >>> sorted(found.examples["view"].to_pylist())
+    ['AP', 'PA']
+    >>> len(set(found.examples["cluster_id"].to_pylist()))
+    1
+    >>> source.decoder()(found.examples["locator"][0].as_py()).normalised().shape
+    (16, 16)
+    """
+
+    folder: str = field(metadata=_PRIVATE)
+    manifest: str | None = field(default=None, metadata=_PRIVATE)
+    layout: Literal["auto", "dicom", "bimcv", "manifest"] = "auto"
+    file_column: str = "image"
+    patient_column: str | None = "patient"
+    finding_column: str | None = "finding"
+    view_column: str | None = "view"
+    age_column: str | None = "age"
+    sex_column: str | None = "sex"
+    device_column: str | None = None
+    row_spacing_column: str | None = None
+    column_spacing_column: str | None = None
+    spacing_column: str | None = None
+    original_rows_column: str | None = None
+    original_columns_column: str | None = None
+    released_size: int | None = None
+    bits_column: str | None = None
+    keep: tuple[str, ...] = ()
+    patient_per_image: bool = False
+    voi: bool = False
+    intent: Literal["any", "presentation", "processing"] = "any"
+    modalities: tuple[str, ...] = ("CR", "DX", "RG")
+    assume_syntax: bool = False
+    key_file: str | None = field(default=None, metadata=_PRIVATE)
+    license: str = ""
+    redistributable: bool = False
+
+    def scan(self) -> Metadata:
+        """Read all headers and the manifest, no pixels.
+
+        Raises
+        ------
+        SourceError
+            The folder or the manifest cannot be read, or no file can be used.
+        ConfigurationError
+            Options do not fit, a column that was named is missing, or nothing says whose the
+            radiographs are.
+        """
+        self._check()
+        listing = list_recursively(self.folder, (self.manifest, self.key_file))
+        manifest = self._read_manifest()
+        layout = self._layout(listing)
+        if layout == "manifest" and manifest is not None and not manifest.has_patients:
+            self._need_patients(manifest.has_patients)
+        if layout == "dicom":
+            import_pydicom()
+        rejected: dict[int, str] = {}
+        counts: Counter[str] = Counter()
+        rows = self._joined(listing, manifest, layout, rejected, counts)
+        found = list(self._usable(listing, layout, rows, rejected, counts))
+        found = self._whose(listing, manifest, layout, found, rejected)
+        if not found:
+            raise self._nothing(listing, rejected)
+        listed = [(listing.label(p), rejected[p]) for p in sorted(p for p in rejected if p >= 0)]
+        # Rows that were refused stand under their negative numbers.
+        of_rows = [(f"row {-p} of the manifest", rejected[p]) for p in rejected if p < 0]
+        if manifest is not None:
+            of_rows += manifest.rejected
+        return self._metadata(
+            listing, found, [*listed, *sorted(of_rows)], counts, manifest, open_key(self.key_file)
+        )
+
+    def reader(self) -> RadiographReader:
+        """A function from a locator to ``{"image": PNG bytes}`` of the whole radiograph."""
+        return RadiographReader(self.decoder())
+
+    def decoder(self) -> RadiographDecoder:
+        """A function from a locator to the `Radiograph`."""
+        return RadiographDecoder(self.voi)
+
+    def _check(self) -> None:
+        for name, allowed in (
+            ("layout", ("auto", "dicom", "bimcv", "manifest")),
+            ("intent", ("any", "presentation", "processing")),
+        ):
+            one_of(name, getattr(self, name), allowed)
+        if self.layout == "manifest" and self.manifest is None:
+            raise ConfigurationError("layout='manifest' needs a manifest: name it with --manifest")
+        if not self.modalities:
+            raise ConfigurationError("modalities is empty; name at least one, e.g. DX")
+        originals = (self.original_rows_column, self.original_columns_column)
+        size = self.released_size
+        if size is not None and (isinstance(size, bool) or size < 1):
+            raise ConfigurationError(f"released_size is {size!r}; allowed: a whole number above 0")
+        if (size is None) != (originals == (None, None)) or None in originals != (None, None):
+            raise ConfigurationError(
+                "released_size, original_rows_column and original_columns_column belong together: "
+                "give all three or none"
+            )
+        pair = (self.row_spacing_column, self.column_spacing_column)
+        if (pair[0] is None) != (pair[1] is None) or (pair[0] and self.spacing_column):
+            raise ConfigurationError(
+                "give spacing_column, or both row_spacing_column and column_spacing_column"
+            )
+        if size is not None and self.spacing_column is None and pair[0] is None:
+            raise ConfigurationError(
+                "released_size needs the original's pixel pitch: name its column with "
+                "--spacing-column"
+            )
+        for name in self.keep:
+            if name in _RESERVED:
+                raise ConfigurationError(
+                    f"keep: the column {name!r} would take the place of one of the benchmark's "
+                    "own; rename it in the manifest"
+                )
+
+    def _read_manifest(self) -> Manifest | None:
+        if self.manifest is None:
+            return None
+        defaults = {f.name: f.default for f in fields(self)}
+        roles = [f.name for f in fields(Names) if f.name not in ("keep", "optional")]
+        given = {role: getattr(self, f"{role}_column") for role in roles}
+        # A default name is used where it is there; a name that was given has to be there.
+        optional = {r for r in roles if r != "file" and given[r] == defaults[f"{r}_column"]}
+        names = Names(**given, keep=self.keep, optional=frozenset(optional))
+        return read_manifest(self.manifest, names, self.released_size)
+
+    def _layout(self, listing: Listing) -> str:
+        if self.layout != "auto":
+            return self.layout
+        if any(is_bimcv_image(file.name) for file in listing.files):
+            return "bimcv"
+        pictures = any(f.name.lower().endswith(IMAGE_SUFFIXES) for f in listing.files)
+        return "manifest" if self.manifest is not None and pictures else "dicom"
+
+    def _need_patients(self, known: bool) -> None:
+        if known or self.patient_per_image:
+            return
+        raise ConfigurationError(
+            "radiographs: nothing says whose they are, so images of one patient could be in "
+            "several splits; name the manifest's column with --patient-column, or say with "
+            "--patient-per-image that each image counts as a patient of its own"
+        )
+
+    def _joined(
+        self,
+        listing: Listing,
+        manifest: Manifest | None,
+        layout: str,
+        rejected: dict[int, str],
+        counts: Counter[str],
+    ) -> Mapping[int, Row] | None:
+        """The manifest's row of each file; None without a manifest."""
+        if manifest is None:
+            return None
+        rows, twice, unclear, absent = join(manifest.rows, [f.name for f in listing.files])
+        rejected.update(twice)
+        rejected.update({-number: reason for number, reason in unclear.items()})
+        counts["rows_without_file"] = absent
+        candidates = {p for p in range(len(listing.files)) if _candidate(listing, p, layout)}
+        counts["files_without_row"] = len(candidates - rows.keys() - twice.keys())
+        if not rows and not twice:
+            raise SourceError(
+                f"radiographs: none of the {len(manifest.rows)} files that the manifest names is "
+                f"among the {len(listing.files)} in the folder; point --folder to the one that "
+                "holds them, or name the column of file names with --file-column"
+            )
+        return rows
+
+    def _usable(
+        self,
+        listing: Listing,
+        layout: str,
+        rows: Mapping[int, Row] | None,
+        rejected: dict[int, str],
+        counts: Counter[str],
+    ) -> Iterator[_Found]:
+        """Read the headers; files that cannot be used are put into `rejected`."""
+        wanted = [p for p in range(len(listing.files)) if _candidate(listing, p, layout)]
+        if rows is not None:
+            wanted = sorted(rows)
+        elif layout == "bimcv":
+            counts["files_passed_over"] = sum(
+                not f.name.lower().endswith((".json", ".png")) for f in listing.files
+            )
+        headers = Headers(listing) if layout == "bimcv" else None
+        with bar("reading headers", len(wanted), "file", show=shown()) as counted:
+            for position in wanted:
+                try:
+                    yield self._one(listing, position, layout, headers, rows)
+                except ContentError as error:
+                    rejected[position] = str(error)
+                counted.update()
+
+    def _one(
+        self,
+        listing: Listing,
+        position: int,
+        layout: str,
+        headers: Headers | None,
+        rows: Mapping[int, Row] | None,
+    ) -> _Found:
+        path = listing.path(position)
+        row = rows[position] if rows is not None else None
+        if headers is not None:
+            header, digest, located = headers.of(position, self.modalities)
+        elif layout == "dicom":
+            read = read_header(path, self.modalities, self.assume_syntax)
+            header, digest = header_of(read.values), read.digest
+            located = Located(
+                path, "dicom", row_mm=header.columns["row_mm"],
+                column_mm=header.columns["column_mm"],
+            )  # fmt: skip
+        else:
+            header, digest, located = None, "", Located(path, "image")
+        columns = dict(header.columns) if header is not None else {}
+        patient = header.patient if header is not None else None
+        if located.kind == "image":
+            height, width, depth = image_size(path)
+            stated = (row.bits if row is not None else None) or located.bits or depth
+            located = replace(located, bits=min(stated, depth))
+            columns.update(rows=height, columns=width, bits_stored=located.bits)
+        if self.intent != "any" and columns.get("presentation_intent") != self.intent:
+            raise ContentError(
+                f"presentation intent: {columns.get('presentation_intent') or 'not said'}; wanted "
+                f"is {self.intent}"
+            )
+        kept: Mapping[str, str] = {}
+        if row is not None:
+            said = {name: value for name, value in row.columns.items() if value is not None}
+            columns.update(said)
+            if "row_mm" in said or "column_mm" in said:
+                located = replace(
+                    located, row_mm=columns.get("row_mm"), column_mm=columns.get("column_mm")
+                )
+            kept = row.kept
+        if columns.get("device") is None and (layout != "manifest" or self.device_column):
+            raise ContentError(_NO_DEVICE)
+        return _Found(position, patient, columns, located, digest, kept)
+
+    def _whose(
+        self,
+        listing: Listing,
+        manifest: Manifest | None,
+        layout: str,
+        found: Sequence[_Found],
+        rejected: dict[int, str],
+    ) -> list[_Found]:
+        """Settle the patient of each radiograph; those without one are put into `rejected`."""
+        raise NotImplementedError
+
+    def _nothing(self, listing: Listing, rejected: Mapping[int, str]) -> SourceError:
+        raise NotImplementedError
