@@ -25,7 +25,7 @@ endef
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-demo: environment-demo  ## build the embedded example benchmark into demo/
+demo: environment-demo  ## build the embedded example benchmarks into demo/
 	.venv/bin/shiftbench demo --out demo
 
 test: lint  ## everything but the minutes-long tests

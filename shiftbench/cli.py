@@ -504,15 +504,12 @@ def evaluate(
     max_fpr: Annotated[
         tuple[float, ...], Parameter(consume_multiple=True, negative_iterable="")
     ] = (),
+    unit: str | None = None,
     aggregate: Literal["mean", "median", "max", "top_k"] = "mean",
     top_k: int = 3,
-    patches: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable="")] = (
-        1,
-        2,
-        4,
-        8,
-        16,
-    ),
+    patches: Annotated[
+        tuple[int, ...], Parameter(consume_multiple=True, negative_iterable="")
+    ] = (),
     baseline: Annotated[
         tuple[str, ...], Parameter(consume_multiple=True, negative_iterable="")
     ] = (),
@@ -552,12 +549,16 @@ def evaluate(
         True-positive rates at which the false-positive rate is taken.
     max_fpr
         False-positive rates up to which a partial AUROC is taken.
+    unit
+        The metadata column that names what several examples are of (the radiograph of patches), for
+        the metrics by unit; by default what the benchmark says, or else cluster_id.
     aggregate
-        How the scores of a cluster become one, for the curve against patches.
+        How the scores of a unit become one.
     top_k
-        How many scores of a cluster top_k takes the mean of.
+        How many scores of a unit top_k takes the mean of.
     patches
-        Numbers of examples a cluster on that curve.
+        Numbers of examples a unit on the curve against patches; by default 1, 2, 4 … up to 512, as
+        far as there are.
     baseline
         Models to which the line of accuracy is fitted; without them no effective robustness.
     compare_to
@@ -586,6 +587,7 @@ def evaluate(
         level=level,
         tpr=tpr,
         max_fpr=max_fpr,
+        unit=unit,
         aggregate=aggregate,
         top_k=top_k,
         patches=patches,
@@ -647,12 +649,12 @@ def _warnings_as_lines() -> Iterator[None]:
 
 @app.command
 def demo(*, out: str = "shiftbench-demo", n_jobs: int = -1) -> None:
-    """Build the embedded example and say what is in it: cats and dogs in drawn scenes.
+    """Build the embedded examples and say what is in them: drawn cats and dogs, X-ray phantoms.
 
     Parameters
     ----------
     out
-        Folder that gets the benchmark, as `metashift` in it.
+        Folder that gets the benchmarks, `metashift` and `xray`.
     n_jobs
         Processes; -1 for all cores.
     """

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib import metadata as installed
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -189,6 +189,7 @@ def build(
     show = shown(progress)
     target = Location(str(out))
     check_output(target, overwrite=overwrite)
+    _check_apart(builder.source, target)
     with step("reading annotations", show=show):
         metadata = builder.source.scan()
     with step("planning", show=show):
@@ -214,6 +215,25 @@ def build(
     for remark in bench.manifest.measured.get("remarks", []):
         warnings.warn(remark, stacklevel=2)
     return bench
+
+
+def _check_apart(source: Source, out: Location) -> None:
+    """Refuse private files of a source, such as the key of its pseudonyms, inside the output."""
+    if out.local is None:
+        return
+    folder = out.local.resolve()
+    for name in _private_fields(source):
+        value = getattr(source, name)
+        if isinstance(value, str | PurePath) and "://" not in str(value):
+            if Path(value).resolve().is_relative_to(folder):
+                raise ConfigurationError(
+                    f"the {name.replace('_', ' ')} would lie inside the output {out.url!r}, which "
+                    f"others are given; name another place with --{name.replace('_', '-')} or --out"
+                )
+
+
+def _private_fields(source: Source) -> set[str]:
+    return {f.name for f in fields(source) if f.metadata.get("private")}  # type: ignore[arg-type]
 
 
 def _inspected(builder: Builder, plan: Plan, reports: Mapping[str, ShardReport]) -> Inspected:
@@ -503,8 +523,7 @@ def source_recipe(source: Source) -> dict[str, Any]:
     registered = {target: name for name, target in SOURCES.items()}
     name = registered.get(f"{kind.__module__}:{kind.__qualname__}", kind.__qualname__)
     options = msgspec.to_builtins(source, enc_hook=_named)
-    # Where the data lie may say whose they are.
-    private = {f.name for f in fields(kind) if f.metadata.get("private")}  # type: ignore[arg-type]
+    private = _private_fields(source)  # where the data lie may say whose they are
     return {
         "name": name,
         **{

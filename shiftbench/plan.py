@@ -235,7 +235,7 @@ class Plan:
                         path=f"data/{config.name}/{split.name}-{number:05d}-of-{len(parts):05d}"
                         ".parquet",
                         features=features,
-                        content=tuple(self.metadata.content),
+                        content=tuple(sorted(self.metadata.content)),
                         rows=taken.combine_chunks(),
                         identity=self.metadata.identity,
                     )

@@ -188,9 +188,12 @@ def test_list_as_json_names_every_registered_thing():
 
 def test_the_demo(tmp_path):
     said = run("demo", "--out", tmp_path / "demo").stdout
-    assert 5 <= said.count("\n") <= 12
+    assert 10 <= said.count("\n") <= 40
     bench = sb.open(tmp_path / "demo" / "metashift")
     assert bench.digest in said
+    xray = sb.open(tmp_path / "demo" / "xray")
+    assert xray.digest in said
+    assert sum(c.kind == "task" for c in xray.manifest.configs.values()) == 5
     assert [c for c in bench.configs if c.startswith("cat_dog")] == [
         "cat_dog_1", "cat_dog_2", "cat_dog_3", "cat_dog_4", "cat_dog_indoor_outdoor",
     ]  # fmt: skip

@@ -16,6 +16,11 @@ __all__ = ["KEPT_SHARE", "Joined", "Problem"]
 KEPT_SHARE = 0.5
 """A test set keeps at least this share of its radiographs, all that joins it together."""
 
+MOST_TIMES = 64
+"""How many times as large as the least matched set a test set may stay."""
+
+_ONE_TO_ONE = " (pairs are one to one; strata keep more of it where devices differ in size)"
+
 
 @dataclass(frozen=True, eq=False)
 class Joined:
@@ -48,30 +53,53 @@ class Problem:
 
     def _join_strata(self, test: Rows, sets: Mapping[str, Rows], called: str) -> Joined:
         strata = self.strata
+        a = strata.count(test)
         have = {name: strata.count(sets[name]) for name in sorted(sets)}
-        caps = strata.count(test)
-        joined: list[str] = []
+        waiting, joined = list(have), list[str]()
         refused: dict[str, str] = {}
-        while have:
+        unit = a
+        while waiting:
+            units = {n: self._unit(a, [have[m] for m in [*joined, n]]) for n in waiting}
             # Of several that leave as much max takes the first, and the names are sorted.
-            best = max(have, key=lambda name: int(np.minimum(caps, have[name]).sum()))
-            trial = np.minimum(caps, have.pop(best))
-            why = self._refusal(test, strata.draw(test, trial), called) or self._too_few(
-                {name: self._multiple(sets[name], trial) for name in [*joined, best]}
+            best = max(waiting, key=lambda name: _filled(a, units[name]))
+            waiting.remove(best)
+            trial = units[best]
+            why = self._refusal(test, self._multiple(test, trial), called) or self._too_few(
+                {name: self._multiple(sets[name], trial) for name in [*joined, best]}, sets
             )
             if why:
                 refused[best] = why
             else:
-                caps = trial
+                unit = trial
                 joined.append(best)
-        matched = {name: self._multiple(sets[name], caps) for name in joined}
-        return Joined(strata.draw(test, caps), matched, refused, [])
+        matched = {name: self._multiple(sets[name], unit) for name in joined}
+        return Joined(self._multiple(test, unit) if joined else test, matched, refused, [])
 
-    def _multiple(self, rows: Rows, caps: Counts) -> Rows:
-        """The largest whole multiple of the caps that some radiographs hold."""
-        used = caps > 0
-        k = 1 if self.equal else int((self.strata.count(rows)[used] // caps[used]).min())
-        return self.strata.draw(rows, k * caps)
+    def _unit(self, a: Counts, sets: list[Counts]) -> Counts:
+        """Numbers of each stratum of which the test set and all others are to hold multiples.
+
+        A multiple of the test set too: or else a device with a tenth of its radiographs, all alike,
+        could not be matched to it. Of the units that keep enough of the test set the one is taken
+        for which 1/n + 1/m, the scale of an AUROC's variance, is least on average over the sets.
+        """
+        least = KEPT_SHARE * int(a.sum())
+        others: Counts = np.min(sets, axis=0)
+        best, lowest = np.minimum(a, others), (True, np.inf)
+        for k in [1] if self.equal else range(1, MOST_TIMES + 1):
+            unit = np.minimum(a // k, others)
+            if not unit.any():
+                break
+            n = unit.sum() * (1 if self.equal else _times(a, unit))
+            m = [unit.sum() * (1 if self.equal else _times(b, unit)) for b in sets]
+            cost = (bool(n < least), 1 / n + float(np.mean([1 / size for size in m])))
+            if cost < lowest:
+                best, lowest = unit, cost
+        return best
+
+    def _multiple(self, rows: Rows, unit: Counts) -> Rows:
+        """The largest whole multiple of the unit that some radiographs hold."""
+        k = 1 if self.equal else _times(self.strata.count(rows), unit)
+        return self.strata.draw(rows, k * unit)
 
     def _join_pairs(
         self, pairing: Pairing, test: Rows, sets: Mapping[str, Rows], called: str
@@ -85,10 +113,11 @@ class Problem:
             a, b, _ = alone[name] if whole else pair(pairing, left, sets[name])
             trial = _restricted({**partners, name: (a, b)}, a)
             why = self._refusal(test, a, called) or self._too_few(
-                {name: found for name, (_, found) in trial.items()}
+                {name: found for name, (_, found) in trial.items()}, sets
             )
             if why:
-                refused[name] = why
+                small = len(sets[name]) < KEPT_SHARE * len(test)
+                refused[name] = why + (_ONE_TO_ONE if small else "")
             else:
                 left, partners = np.sort(a), trial
         cut = sorted(name for name in alone if alone[name][2])
@@ -106,13 +135,15 @@ class Problem:
                 f"{called} would keep {len(after)} of {len(before)} radiographs, less than "
                 f"{KEPT_SHARE:.0%}"
             )
-        return self._too_few({called: after})
+        return self._too_few({called: after}, {called: before})
 
-    def _too_few(self, sets: Mapping[str, Rows]) -> str:
+    def _too_few(self, sets: Mapping[str, Rows], before: Mapping[str, Rows]) -> str:
+        """Half the patients will do where there were fewer than twice `min_patients`."""
         for name, rows in sets.items():
             n = self.strata.patients(rows)
-            if n < self.min_patients:
-                return f"{name} would keep {n} patients, fewer than {self.min_patients}"
+            need = min(self.min_patients, -(-self.strata.patients(before[name]) // 2))
+            if n < need:
+                return f"{name} would keep {n} patients, fewer than {need}"
         return ""
 
     def nearest(self, test: Rows, rows: Rows) -> Rows:
@@ -132,6 +163,16 @@ class Problem:
                 low = k + 1
         drawn = strata.draw(rows, low * caps)
         return drawn if strata.patients(drawn) >= self.min_patients else rows
+
+
+def _times(have: Counts, unit: Counts) -> int:
+    """How many times some numbers hold the unit."""
+    used = unit > 0
+    return int((have[used] // unit[used]).min()) if used.any() else 0
+
+
+def _filled(have: Counts, unit: Counts) -> int:
+    return _times(have, unit) * int(unit.sum())
 
 
 def _restricted(

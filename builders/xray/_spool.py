@@ -9,8 +9,6 @@ import threading
 from contextlib import suppress
 from typing import BinaryIO
 
-import msgspec
-
 __all__ = ["Spool", "spool"]
 
 MOST_ENTRIES = 300_000
@@ -18,8 +16,6 @@ MOST_BYTES = 2 * 10**9
 
 _LOOK = 16 * 2**20  # bytes between two looks at the free disk
 _LENGTH = 2**32
-
-Content = tuple[bytes, int, int, str, bool]
 
 
 class Spool:
@@ -42,7 +38,7 @@ class Spool:
     def __len__(self) -> int:
         return len(self._index)
 
-    def get(self, key: bytes) -> Content | None:
+    def get(self, key: bytes) -> bytes | None:
         """What was kept under a key; None: nothing."""
         with self._lock:
             place = self._index.get(key)
@@ -51,31 +47,30 @@ class Spool:
             start, length = divmod(place, _LENGTH)
             try:
                 self._file.seek(start)
-                kept: Content = msgspec.msgpack.decode(self._file.read(length), type=Content)
-            except (OSError, msgspec.DecodeError):
+                content = self._file.read(length)
+            except OSError:
                 return None
-            return kept
+            return content if len(content) == length else None
 
-    def put(self, key: bytes, content: Content) -> None:
+    def put(self, key: bytes, content: bytes) -> None:
         """Keep a content under a key, if there is room."""
         with self._lock:
             if self._full or key in self._index:
                 return
-            data = msgspec.msgpack.encode(content)
             try:
-                if not self._room(len(data)):
+                if not self._room(len(content)):
                     self._full = True
                     return
                 if self._file is None:
                     self._file = tempfile.TemporaryFile(prefix="shiftbench-")  # noqa: SIM115
                 self._file.seek(self._end)
-                self._file.write(data)
+                self._file.write(content)
                 self._file.flush()
             except OSError:
                 self._full = True
                 return
-            self._index[key] = self._end * _LENGTH + len(data)
-            self._end += len(data)
+            self._index[key] = self._end * _LENGTH + len(content)
+            self._end += len(content)
 
     def _room(self, wanted: int) -> bool:
         if len(self._index) >= self.most_entries or self._end + wanted > self.most_bytes:

@@ -41,7 +41,8 @@ class Matching:
     bins : int
         Quantile bins of a column of numbers with more different values than that (strata).
     equal : bool
-        As many radiographs in an OOD set as in id_test, and no multiple of it (strata).
+        As many radiographs in an OOD set as in id_test, and not several times as many or as few
+        (strata).
     unmatched : str
         Devices that cannot be matched: "mark" keeps them, "drop" leaves them out.
     caliper : float
@@ -104,7 +105,7 @@ def plan_splits(
     >>> divided = plan_splits(
     ...     table, usable_devices(table), ("A",), matching=Matching(("view",)))
     >>> divided.matched, {name: len(rows) for name, rows in divided.splits.items()}
-    (('B',), {'train': 30, 'validation': 5, 'id_test': 15, 'ood_test_b': 30})
+    (('B',), {'train': 30, 'validation': 5, 'id_test': 14, 'ood_test_b': 35})
     """
     divided = split_patients(
         radiographs, devices, group, validation=validation, test=test, min_patients=min_patients,
@@ -156,7 +157,7 @@ def match_devices(
         The same table.
     matching : Matching
     min_patients : int
-        What id_test and each matched OOD set must keep.
+        What id_test and each matched OOD set must keep, see the notes.
     seed : int
 
     Returns
@@ -173,12 +174,15 @@ def match_devices(
     Notes
     -----
     Devices join one after the other, each time the one that leaves most of id_test. A device joins
-    if then id_test and every matched OOD set keep `min_patients` patients, and id_test at least
-    half of the radiographs that it had before any matching. With strata, id_test then has a(s)
-    radiographs of stratum s, the least of what it and the matched devices have, and an OOD set
-    exactly k a(s), with the largest whole k that its own numbers allow. A device that does not join
-    and is kept is trimmed to the strata of id_test, each to at most k a(s), with the smallest k
-    that keeps it as large as id_test, and is confounded by construction.
+    if then id_test keeps at least half of the radiographs that it had before any matching, and
+    id_test and every matched OOD set `min_patients` patients, or half of theirs where that is less.
+    With strata there is a unit u(s) of radiographs of stratum s, at most what any of these sets
+    has, and each set holds exactly k u(s) with the largest whole k that its own numbers allow
+    (`equal`: k = 1); the unit is chosen so that the sets stay large. A device that does not join
+    and is kept is trimmed to the strata of id_test, n(s), each to at most k n(s) with the smallest
+    whole k that keeps it as large as id_test or all that it has there, and is confounded by
+    construction. With pairs, id_test keeps the radiographs that have a partner on every matched
+    device.
 
     `ood_validation` is matched to `validation` by the same rule, or left as it is.
     """

@@ -7,7 +7,6 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,9 +26,13 @@ LEVEL = 1
 """Of zlib's compression. On 16-bit radiographs 9 makes patches smaller by 7 % (by 20 % where there
 were 8 bits) and takes ten times as long; decoding takes the same time."""
 
+_CONTENT = ("image", "top", "left", "region", "blank")
+_Content = tuple[bytes, int, int, str, bool]
+
+Grey = NDArray[np.float32]
 Decoder = Callable[[str], Radiograph]
 Pitch = tuple[float | None, float | None]
-Change = Callable[[NDArray[np.float32], str, str, Pitch], NDArray[np.float32]]
+Change = Callable[[Grey, str, str, Pitch], Grey]
 
 
 class PatchLocator(msgspec.Struct, frozen=True, array_like=True):
@@ -122,16 +125,16 @@ class PatchReader:
     change : callable, optional
         ``change(image, ident, step, pitch)`` for patches with a step: the normalised image, a
         (rows, columns) array of float32 from 0 to 1, the radiograph's id, the step and the
-        distances between rows and columns in mm (None: unknown), to the changed image. Leave it
-        out where the decoders make the change.
+        distances between rows and columns in mm (None: unknown), to the changed image. Where the
+        decoder made the change it returns the very array that it was given, or is left out.
     level : int
         Of the PNGs' compression, 0 to 9.
 
     Attributes
     ----------
     gathered : dict of str to bytes
-        `Gathered.pack` of each radiograph that was decoded and cut, by its id, as it is without a
-        change. Patches that were kept add nothing: they were gathered when they were made.
+        `Gathered.pack` of each radiograph that was cut, by its id, as it is before a change. Of
+        one that a decoder changed nothing is gathered: what it was like before is not known here.
 
     Examples
     --------
@@ -168,19 +171,39 @@ class PatchReader:
             The radiograph cannot be decoded or cut.
         """
         wanted = parse(locator)
-        key = self._key(wanted) if wanted.again else b""
-        kept = spool().get(key) if key else None
-        if kept is None:
-            kept = self._content(wanted)
-            if key:
-                spool().put(key, kept)
-        return dict(zip(("image", "top", "left", "region", "blank"), kept, strict=True))
+        content = self._kept(wanted) if wanted.again else None
+        if content is None:
+            content = self._content(wanted)
+            if wanted.again:
+                self._keep(wanted, content)
+        return dict(zip(_CONTENT, content, strict=True))
+
+    def _kept(self, wanted: PatchLocator) -> _Content | None:
+        """The patch as it was kept; what was gathered of its radiograph then is so again."""
+        found = spool().get(self._key(wanted))
+        if found is None:
+            return None
+        if wanted.ident not in self.gathered:
+            packed = spool().get(self._radiograph_key(wanted))
+            if packed:
+                self.gathered[wanted.ident] = packed
+        content: _Content = msgspec.msgpack.decode(found, type=_Content)
+        return content
+
+    def _keep(self, wanted: PatchLocator, content: _Content) -> None:
+        packed = self.gathered.get(wanted.ident)
+        if packed:
+            spool().put(self._radiograph_key(wanted), packed)
+        spool().put(self._key(wanted), msgspec.msgpack.encode(content))
 
     def _key(self, wanted: PatchLocator) -> bytes:
         named = msgspec.json.encode(wanted)
         return hashlib.blake2b(self._made_with + named, digest_size=16).digest()
 
-    def _content(self, wanted: PatchLocator) -> tuple[bytes, int, int, str, bool]:
+    def _radiograph_key(self, wanted: PatchLocator) -> bytes:
+        return self._key(msgspec.structs.replace(wanted, k=-1))
+
+    def _content(self, wanted: PatchLocator) -> _Content:
         patches, k = self._patches(wanted), wanted.k
         if not 0 <= k < len(patches.pixels):
             raise ContentError(f"there is no patch {k}: {len(patches.pixels)} were cut, from 0")
@@ -210,16 +233,11 @@ class PatchReader:
         decoded = self._decoder_of(wanted.step)(wanted.radiograph)
         radiograph = standardised(decoded, self.settings.intensity)
         del decoded
-        if wanted.step is None or self.change is None:
-            made = cut(radiograph, wanted.ident, self._settings)
-        else:
-            pitch = (radiograph.row_mm, radiograph.column_mm)
-            change = partial(_changed, self.change, wanted.ident, wanted.step, pitch)
-            made = cut(radiograph, wanted.ident, self._settings, change)
-        unchanged = wanted.step is None or self.change is not None
-        if unchanged and wanted.ident not in self.gathered:
+        change = _Changed(self.change, wanted, radiograph) if wanted.step is not None else None
+        patches = cut(radiograph, wanted.ident, self._settings, change)
+        if change is None or change.of_original:
             self.gathered[wanted.ident] = gathered(radiograph.pixels).pack()
-        return made
+        return patches
 
     def _decoder_of(self, step: str | None) -> Decoder:
         if self._decoder is None or self._decoder[0] != step:
@@ -227,10 +245,19 @@ class PatchReader:
         return self._decoder[1]
 
 
-def _changed(
-    change: Change, ident: str, step: str, pitch: Pitch, image: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    return change(image, ident, step, pitch)
+class _Changed:
+    """A change with its arguments, which notes whether what was decoded is the original."""
+
+    def __init__(self, change: Change | None, wanted: PatchLocator, of: Radiograph) -> None:
+        self.change, self.wanted, self.pitch = change, wanted, (of.row_mm, of.column_mm)
+        self.of_original = False
+
+    def __call__(self, image: Grey) -> Grey:
+        if self.change is None or self.wanted.step is None:
+            return image
+        made = self.change(image, self.wanted.ident, self.wanted.step, self.pitch)
+        self.of_original = made is not image
+        return made
 
 
 def _fingerprint(*made_with: Any) -> bytes:

@@ -91,8 +91,8 @@ def plan_shortcut(
     ...     "device": ["A", "B"] * 200, "finding": (["no"] * 2 + ["yes"] * 2) * 100})
     >>> made = plan_shortcut(table, usable_devices(table), ("A", "B"), 0.8)
     >>> {name: split["phi"] for name, split in made.notes["shortcut"]["splits"].items()}
-    {'train': 0.8, 'validation': 0.778, 'id_test': 0.8, 'ood_validation': 0.0,
-     'ood_test_balanced': 0.0, 'ood_test_reversed': -0.8}
+    {'train': 0.811, 'validation': 0.778, 'id_test': 0.778, 'ood_validation': 0.0,
+     'ood_test_balanced': 0.0, 'ood_test_reversed': -0.778}
     """
     if not 0 < rho <= 1:
         raise ConfigurationError(f"shortcut is {rho:g}; give a correlation above 0 and at most 1")

@@ -192,9 +192,12 @@ def split_patients(
             "alone, so there is no OOD set; lower --min-patients, or name another in-distribution "
             "device"
         )
+    n = len(np.unique(devices.patient[parts["id_test"]]))
+    few = f"id_test has {n} patients only: every figure from it is uncertain"
     return Divided(
         group, devices, parts["train"], parts["validation"], parts["id_test"], _NONE, ood_tests,
         dropped=tuple(d for d in dropped if len(d.rows)),
+        words=(few,) if n < min_patients else (),
     )  # fmt: skip
 
 

@@ -30,7 +30,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ood_difference",
     ),
     "detectors": ("compare_detectors",),
-    "effective_patches": ("effective_patches",),
     "findings": (
         "finding_metrics",
         "findings_table",
@@ -42,6 +41,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "column_groups",
         "groups_of",
     ),
+    "independent_patches": ("effective_patches",),
     "line": (
         "Line",
         "accuracy_on_the_line",

@@ -137,7 +137,7 @@ def holders(clusters: Clusters, units: Clusters, names: Any, side: str = "") -> 
     if split.any():
         name = np.asarray(names)[int(split.argmax())]
         raise ConfigurationError(
-            f"the {side}{' ' if side else ''}cluster {name!r} lies in two units; a unit holds "
+            f"the {side}{' ' if side else ''}cluster {str(name)!r} lies in two units; a unit holds "
             "whole clusters"
         )
     return found

@@ -19,6 +19,7 @@ from shiftbench.results import ResultRows
 from shiftbench.statistics import Estimate
 
 from .settings import Settings
+from .units import unit_column, units_in
 
 __all__ = ["Answers", "compare_runs"]
 
@@ -173,25 +174,47 @@ def _compare_scores(
     reference = settings.compare_to
     if len(scores) < 2 or (reference is not None and reference not in scores):
         return
+    pair = [split_truth(bench, truth.config, name), truth]
+    where: dict[str, Any] = {
+        "config": truth.config,
+        "split": truth.split,
+        "digest": f"{entry.splits[name].digest}+{truth.digest}",
+    }
+    _add_scores(scores, pair, "", where, settings, out)
+    units = units_in(pair, unit_column(entry, settings))
+    if units is not None:
+        of_units = {
+            model: (units.scores(name, one, settings), units.scores(truth.split, other, settings))
+            for model, (one, other) in scores.items()
+        }
+        pair = [units.truth[name], units.truth[truth.split]]
+        where["parameters"] = units.told(settings)
+        _add_scores(of_units, pair, f"_by_{units.column}", where, settings, out)
+
+
+def _add_scores(
+    scores: Mapping[str | None, tuple[Floats, Floats]],
+    pair: list[Truth],
+    by: str,
+    where: Mapping[str, Any],
+    settings: Settings,
+    out: ResultRows,
+) -> None:
+    """Compare the AUROCs of models on a split against ID; `by` ends the names of the metrics."""
     models = list(scores)
-    joint = joint_clusters([split_truth(bench, truth.config, name), truth])
+    reference = settings.compare_to
+    joint = joint_clusters(pair)
     found = compare_detectors(
         {str(i): scores[m] for i, m in enumerate(models)},
         None if joint is None else (joint[0].codes, joint[1].codes),
         reference=None if reference is None else str(models.index(reference)),
         level=settings.level,
     )
-    where = {
-        "config": truth.config,
-        "split": truth.split,
-        "digest": f"{entry.splits[name].digest}+{truth.digest}",
-    }
-    n_id, n_ood = (len(part) for part in next(iter(scores.values())))
-    sizes = {"n_id": n_id, "n_ood": n_ood, "positive": "ood"}
+    sizes = {"n_id": len(pair[0]), "n_ood": len(pair[1]), "positive": "ood"}
     if reference is None:
         ranking = ranking_of(found)
-        _add_ranks(ranking.models, ranking.ranks, models, "auroc_rank", where, sizes, out)
-    _add_differences(found, models, "auroc_difference", where, sizes, out)
+        _add_ranks(ranking.models, ranking.ranks, models, f"auroc_rank{by}", where, sizes, out)
+    _add_differences(found, models, f"auroc_difference{by}", where, sizes, out)
 
 
 def _add_ranks(

@@ -36,7 +36,7 @@ def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
     A split that a detector should flag (`reject`) gets every metric. One that it should not
     (`accept`) gets the AUROC as ``auroc_accepted``, which should be ½, and the share that is
     flagged; it also joins the ID side in the metrics named ``full_spectrum_…``. One with the
-    flag `both` is graded in both ways.
+    flag `both` is graded in both ways. Of a run by unit the names end with ``_by_<unit>``.
     """
     sets = [s for s in run.splits("ood_test", "ood_validation") if run.scores(s) is not None]
     reference = run.first("id_test")
@@ -110,7 +110,13 @@ def _against(
 ) -> None:
     where = run.where(*one, other)
     for metric, estimate in found.items():
-        out.add(estimate, **where, split=other, metric=metric, parameters={"id": list(one)})
+        out.add(
+            estimate,
+            **where,
+            split=other,
+            metric=run.named(metric),
+            parameters={"id": list(one), **run.told},
+        )
 
 
 def _draw_roc_and_pr(run: Run, one: str, other: str, out: ResultRows) -> None:
@@ -128,7 +134,7 @@ def _draw_roc_and_pr(run: Run, one: str, other: str, out: ResultRows) -> None:
             x,
             y,
             **where,
-            curve=curve,
+            curve=run.named(curve),
             series=other,
             x_name=x_name,
             y_name=y_name,
@@ -139,6 +145,7 @@ def _draw_roc_and_pr(run: Run, one: str, other: str, out: ResultRows) -> None:
                 "n_ood": found.n_ood,
                 "thresholds": found.n_thresholds,
                 "error": found.error,
+                **run.told,
             },
         )
 
@@ -175,7 +182,8 @@ def _fixed_threshold(
                 replace(found, parameters=told),
                 **run.where(chosen, split),
                 split=split,
-                metric=metric,
+                metric=run.named(metric),
+                parameters=run.told,
             )
     return []
 

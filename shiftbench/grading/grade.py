@@ -18,6 +18,7 @@ from shiftbench.predictions import Key, Predictions, read_predictions, split_tru
 from shiftbench.progress import bar, shown
 from shiftbench.results import ResultRows, Results
 
+from .by_unit import grade_by_unit
 from .classifiers import grade_predictions
 from .comparisons import Answers, compare_runs
 from .curves import add_curves
@@ -94,7 +95,9 @@ def grade(
             for keys in runs:
                 run = _run(bench, predictions, keys)
                 notes += grade_scores(run, chosen, out)
-                grade_ood_sets(run, distances.get(run.config, []), chosen, out)
+                measured = distances.get(run.config, [])
+                grade_ood_sets(run, measured, chosen, out)
+                notes += grade_by_unit(run, measured, chosen, out)
                 notes += grade_predictions(run, chosen, out, answers)
                 counted.update(1)
         notes += compare_runs(bench, predictions, answers, chosen, out)

@@ -1,4 +1,4 @@
-"""Grading several OOD sets together: near and far, against distance, against patches."""
+"""Grading several OOD sets together: near and far, and against distance."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from shiftbench.evaluation.detection import ood
 from shiftbench.evaluation.ood_curves import near_far_means, ood_against_distance
-from shiftbench.evaluation.patch_curves import ood_by_patches
 from shiftbench.results import ResultRows
 from shiftbench.statistics import Estimate
 from shiftbench.statistics.estimate import critical
@@ -20,7 +19,7 @@ from .curves import is_finite, named_distance
 from .run import Run
 from .settings import Settings
 
-__all__ = ["grade_ood_sets"]
+__all__ = ["draw_points", "grade_ood_sets"]
 
 AVERAGED = ("auroc", "aupr_ood", "aupr_id", "fpr_at_")
 """How the names of metrics begin that are averaged over near, and over far, OOD sets."""
@@ -42,13 +41,6 @@ def grade_ood_sets(
     sets = [s for s in run.splits("ood_test", "ood_validation") if run.scores(s) is not None]
     _near_and_far(run, reference, sets, settings, out)
     _against_distance(run, reference, distances, settings, out)
-    _against_patches(run, reference, sets, settings, out)
-
-
-def _scores(run: Run, split: str) -> Floats:
-    found = run.scores(split)
-    assert found is not None
-    return found
 
 
 def _near_and_far(
@@ -69,8 +61,8 @@ def _near_and_far(
                 estimate,
                 **run.where(reference, *inside),
                 split=f"{kind} (mean)" if kind in run.entry.splits else kind,
-                metric=metric,
-                parameters={"id": [reference], "sets": inside},
+                metric=run.named(metric),
+                parameters={"id": [reference], "sets": inside, **run.told},
             )
 
 
@@ -78,17 +70,17 @@ def _mean_of(
     run: Run, reference: str, sets: Sequence[str], settings: Settings
 ) -> dict[str, Estimate]:
     """The mean of each metric over some sets; of one set it is the set's own."""
-    one = _scores(run, reference)
+    one = run.scored(reference)
     clusters = _named_clusters(run, reference, sets)
     if len(sets) == 1:
         pair = None if clusters is None else (clusters[0], clusters[1][sets[0]])
-        found = ood(one, _scores(run, sets[0]), pair, level=settings.level, tpr=settings.tpr)
+        found = ood(one, run.scored(sets[0]), pair, level=settings.level, tpr=settings.tpr)
         return {m: e for m, e in found.items() if m.startswith(AVERAGED)}
     means: dict[str, Estimate] = {}
     for tpr in settings.tpr:
         means |= near_far_means(
             one,
-            {s: _scores(run, s) for s in sets},
+            {s: run.scored(s) for s in sets},
             dict.fromkeys(sets, "mean"),
             clusters,
             n_resamples=settings.resamples,
@@ -133,8 +125,8 @@ def _against_distance(
             continue
         known = errors.get(name, {})
         found = ood_against_distance(
-            _scores(run, reference),
-            {s: _scores(run, s) for s in at},
+            run.scored(reference),
+            {s: run.scored(s) for s in at},
             at,
             _named_clusters(run, reference, list(at)),
             distance_se=known if known.keys() == at.keys() else None,
@@ -145,14 +137,22 @@ def _against_distance(
         )
         where = run.where(reference, *at)
         for metric, points in found.points.items():
-            _draw_points(out, f"{metric}_against_distance", found.distances, points, where, name)
+            drawn = {**where, "x_name": name, "y_name": run.named(metric)}
+            draw_points(
+                out,
+                found.distances,
+                points,
+                **drawn,
+                curve=run.named(f"{metric}_against_distance"),
+                parameters=run.told,
+            )
             for what, estimates in (("slope", found.slope), ("spearman", found.spearman)):
                 out.add(
                     estimates[metric],
                     **where,
                     subset=f"distance: {name}",
-                    metric=f"{metric}_{what}_on_distance",
-                    parameters={"id": [reference], "sets": list(found.sets)},
+                    metric=run.named(f"{metric}_{what}_on_distance"),
+                    parameters={"id": [reference], "sets": list(found.sets), **run.told},
                 )
 
 
@@ -162,65 +162,13 @@ def _level(distance: Mapping[str, Any]) -> float:
     return float(stated.get("level", 0.95))
 
 
-def _draw_points(
-    out: ResultRows,
-    curve: str,
-    x: Floats,
-    points: Sequence[Estimate],
-    where: Mapping[str, Any],
-    x_name: str,
-    series: str | None = None,
-) -> None:
+def draw_points(out: ResultRows, x: ArrayLike, points: Sequence[Estimate], **columns: Any) -> None:
+    """Add a curve of estimates with their intervals; `columns` as `ResultRows.curve` has them."""
     out.curve(
         x,
         [p.value for p in points],
         low=[p.low for p in points],
         high=[p.high for p in points],
         n=[p.n for p in points],
-        **where,
-        curve=curve,
-        series=series,
-        x_name=x_name,
-        y_name=curve.partition("_against_")[0],
+        **columns,
     )
-
-
-def _against_patches(
-    run: Run, reference: str, sets: Sequence[str], settings: Settings, out: ResultRows
-) -> None:
-    """AUROC of clusters by the number of their examples, where clusters have several."""
-    for name in sets:
-        codes = run.clusters(reference, name)
-        if codes is None:
-            continue
-        largest = max(int(np.bincount(c).max()) for c in codes)
-        counts = [c for c in settings.patches if c <= largest]
-        found = ood_by_patches(
-            _scores(run, reference),
-            codes[0],
-            _scores(run, name),
-            codes[1],
-            [*counts, None],
-            how=settings.aggregate,
-            k=settings.top_k,
-            seed=settings.seed,
-            level=settings.level,
-        )
-        where = run.where(reference, name)
-        x = np.array([largest if c is None else c for c in found.counts], dtype=np.float64)
-        _draw_points(
-            out,
-            "auroc_against_patches",
-            x,
-            found.points,
-            where,
-            f"examples a cluster, {settings.aggregate}",
-            name,
-        )
-        out.add(
-            found.points[-1],
-            **where,
-            split=name,
-            metric="auroc_of_clusters",
-            parameters={"id": [reference]},
-        )

@@ -22,6 +22,7 @@ __all__ = ["spread_over_seeds"]
 Floats = NDArray[np.float64]
 
 RANGES = {
+    "effective_patches": (0.0, math.inf),
     **dict.fromkeys(("log_loss", "mse", "rmse", "mae"), (0.0, math.inf)),
     **dict.fromkeys(("bias", "slope"), (-math.inf, math.inf)),
     **dict.fromkeys(("pearson", "spearman", "gap", "robustness"), (-1.0, 1.0)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ class Run:
         The predictions by split, in the order of the benchmark's rows.
     truth : mapping
         What is true of every split of `blocks`, and of the training split where there is one.
+    told : mapping
+        Where the rows of `blocks` and `truth` are units of several examples (radiographs of
+        patches): ``unit``, the column that names them, and ``aggregation``.
     """
 
     key: Mapping[str, Any]
@@ -40,6 +43,11 @@ class Run:
     entry: ConfigEntry
     blocks: Mapping[str, Block]
     truth: Mapping[str, Truth]
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, metric: str) -> str:
+        """The name of a metric or curve: that of examples, or ``<metric>_by_<unit>``."""
+        return f"{metric}_by_{self.told['unit']}" if self.told else metric
 
     def splits(self, *roles: str) -> Iterator[str]:
         """The predicted splits that have one of these roles, in the config's order."""
@@ -62,6 +70,12 @@ class Run:
     def scores(self, split: str) -> Floats | None:
         """The OOD scores of a split, or None where they were not handed in."""
         return self.blocks[split].score if split in self.blocks else None
+
+    def scored(self, split: str) -> Floats:
+        """The OOD scores of a split that has some."""
+        found = self.scores(split)
+        assert found is not None
+        return found
 
     def clusters(self, *splits: str) -> list[Codes] | None:
         """The cluster numbers of some splits, told together; None where every example is alone."""

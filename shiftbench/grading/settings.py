@@ -34,12 +34,17 @@ class Settings:
         True-positive rates at which the false-positive rate is taken.
     max_fpr : tuple of float
         False-positive rates up to which a partial AUROC is taken.
+    unit : str or None
+        The metadata column that names what several examples are of, such as the radiograph of
+        patches: they get one score together. By default the column that the benchmark names, or
+        else ``cluster_id``.
     aggregate : str
-        How the scores of a cluster become one: mean, median, max or top_k.
+        How the scores of a unit become one: mean, median, max or top_k.
     top_k : int
-        How many scores of a cluster ``top_k`` takes the mean of.
+        How many scores of a unit ``top_k`` takes the mean of.
     patches : tuple of int
-        Numbers of examples a cluster for the curve against patches.
+        Numbers of examples a unit for the curve against patches. Empty: 1, 2, 4 … up to 512 and
+        to what the largest unit has. All examples always stand at the end of the curve.
     baseline : tuple of str
         Models to which the line of accuracy is fitted; empty: none is.
     compare_to : str or None
@@ -63,9 +68,10 @@ class Settings:
     level: float = 0.95
     tpr: tuple[float, ...] = (0.95,)
     max_fpr: tuple[float, ...] = ()
+    unit: str | None = None
     aggregate: How = "mean"
     top_k: int = 3
-    patches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    patches: tuple[int, ...] = ()
     baseline: tuple[str, ...] = ()
     compare_to: str | None = None
     resamples: int = 1000

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from shiftbench.errors import printable
 from shiftbench.results import SELECTION, Results
+
+from .units import CLUSTER
 
 __all__ = ["summary", "tables"]
 
@@ -23,8 +25,9 @@ SHOWN = {
     "auroc": "AUROC, OOD against id_test",
     "fpr_at_95tpr_id": "OOD accepted where 95 % of ID is kept",
     "auroc_accepted": "AUROC where a detector should see no difference (½ is best)",
+    "effective_patches": "independent examples that those of one are worth",
 }
-PLAIN = ("mse",)
+PLAIN = ("mse", "effective_patches")
 MODELS, CONFIGS = 20, 6
 
 
@@ -56,10 +59,9 @@ def summary(results: Results, models: int = MODELS, configs: int = CONFIGS) -> s
     for config in names[:configs]:
         lines.append(printable(str(config)))
         inside = [r for r in picked if r["config"] == config]
-        for metric, title in SHOWN.items():
+        for metric in _in_order({r["metric"] for r in inside}):
             found = [r for r in inside if r["metric"] == metric]
-            if found:
-                lines += [f"  {title}", *_table(found, metric, models, spreads)]
+            lines += [f"  {_title(metric)}", *_table(found, metric, models, spreads)]
     if len(names) > configs:
         lines.append(f"… and {len(names) - configs} more configs, in the results")
     if seeds:
@@ -96,7 +98,7 @@ def tables(results: Results, kind: str) -> str:
     shown = [r for r in results.table.to_pylist() if r["split"] is not None]
     for config in dict.fromkeys(r["config"] for r in shown):
         inside = _one_row_each([r for r in shown if r["config"] == config])
-        whole = [r for r in inside if r["subset"] is None and r["metric"] in SHOWN]
+        whole = [r for r in inside if r["subset"] is None and _title(r["metric"])]
         groups = [r for r in inside if r["metric"] == "accuracy" and ": " in (r["subset"] or "")]
         for part, down in ((whole, ("model",)), (groups, ("model", "subset"))):
             if part:
@@ -129,8 +131,23 @@ def _written(part: Sequence[Record], down: tuple[str, ...], kind: str, results: 
     )
 
 
+def _title(metric: str) -> str:
+    """The words above a metric's table; empty where it is not shown."""
+    name, _, unit = metric.partition("_by_")
+    if unit == CLUSTER:  # nobody asked for it
+        return ""
+    title = SHOWN.get(name, "")
+    return f"{title}, by {printable(unit)}" if title and unit else title
+
+
+def _in_order(metrics: Iterable[str]) -> list[str]:
+    """As in `SHOWN`; by unit right after that of single examples."""
+    names = list(SHOWN)
+    return sorted(metrics, key=lambda m: (names.index(m.partition("_by_")[0]), m))
+
+
 def _is_shown(row: Record) -> bool:
-    if row["metric"] not in SHOWN or row["split"] is None or row["value"] is None:
+    if not _title(row["metric"]) or row["split"] is None or row["value"] is None:
         return False
     if row["spread"] not in (None, "mean"):
         return False
@@ -165,7 +182,8 @@ def _cell(own: Sequence[Record], split: str, metric: str, spreads: Mapping[Any, 
     last = max((r["epoch"] if r["epoch"] is not None else -1) for r in here)
     here = [r for r in here if (r["epoch"] if r["epoch"] is not None else -1) == last]
     row = next((r for r in here if r["spread"] == "mean"), here[0])
-    scale, digits = (1, 4) if metric in PLAIN else (100, 1)
+    plain = metric.partition("_by_")[0] in PLAIN
+    scale, digits = (1, 4) if plain else (100, 1)
     text = f"{scale * row['value']:.{digits}f}"
     if row["spread"] == "mean":
         std = spreads.get(_place(row))

@@ -14,7 +14,7 @@ from shiftbench.sources._dicom_header import judge_modality
 from shiftbench.sources._radiograph_files import Listing, Located, read_bytes
 from shiftbench.sources._radiograph_header import TAGS, Header, header_of, view_of
 
-__all__ = ["Headers", "is_bimcv_image", "one_name_a_person"]
+__all__ = ["Headers", "is_bimcv_image", "one_name_a_person", "subject_folder"]
 
 _MOST = 16_000_000  # bytes of a JSON header
 _VALUES = re.compile(r"(?i)mod-rx/[^/]+\.png$")
@@ -133,34 +133,42 @@ def _values(document: Mapping[str, Any], tag: int) -> tuple[Any, ...]:
     return tuple(v for v in plain if isinstance(v, str | int | float))
 
 
-def one_name_a_person(said: Iterable[tuple[str | None, str | None]]) -> list[str | None]:
-    """For each image the patient, where the number of the header or the folder join images.
+def subject_folder(name: str) -> str | None:
+    """The folder of a subject that an image is in."""
+    return next((part for part in name.split("/")[:-1] if part.startswith("sub-")), None)
+
+
+def one_name_a_person(
+    said: Iterable[tuple[str | None, str | None]],
+) -> list[tuple[str, str] | None]:
+    """For each image whose it is: one number, or one folder, joins images.
 
     Parameters
     ----------
     said : iterable of (number or None, folder or None)
 
+    Returns
+    -------
+    list of (kind of name, name), None where neither is there
+
     Examples
     --------
     >>> one_name_a_person([("7", "sub-1"), (None, "sub-1"), ("7", "sub-2"), (None, None)])
-    ['number 7', 'number 7', 'number 7', None]
+    [('patient', '7'), ('patient', '7'), ('patient', '7'), None]
     """
-    names: list[list[str]] = []
-    parent: dict[str, str] = {}
+    names: list[list[tuple[str, str]]] = []
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def root(name: str) -> str:
+    def root(name: tuple[str, str]) -> tuple[str, str]:
         while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
             name = parent[name]
         return name
 
     for number, folder in said:
-        known = [f"number {number}"] if number else []
-        known += [f"subject {folder}"] if folder else []
+        known = [("patient", number)] if number else []
+        known += [("subject", folder)] if folder else []
         names.append(known)
-        for name in known[1:]:
-            first, second = sorted((root(known[0]), root(name)))  # numbers come before subjects
+        for name in known:
+            first, second = sorted((root(known[0]), root(name)))  # numbers come before folders
             parent[second] = first
-        if known:
-            root(known[0])
     return [root(known[0]) if known else None for known in names]

@@ -28,9 +28,7 @@ def tidy(text: object, most: int = _MOST) -> str | None:
     return folded if folded and len(folded) <= most and folded.isprintable() else None
 
 
-def device_name(
-    manufacturer: object, model: object
-) -> tuple[str | None, str | None, str | None]:
+def device_name(manufacturer: object, model: object) -> tuple[str | None, str | None, str | None]:
     """Names of the device, its manufacturer and its model, by ``metadata/device_names.json``.
 
     Parameters

@@ -22,6 +22,10 @@ _TAGS = (
     0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010,
 )  # fmt: skip
 
+# Always the same one first, so that lossy files give the same pixels; the fastest that is exact.
+_PLUGINS = ("pyjpegls", "pillow", "pydicom", "gdcm", "pylibjpeg")
+_PLUGINS_2000 = ("pylibjpeg", "gdcm", "pillow")
+
 
 def decode_dicom(
     path: str, *, voi: bool, row_mm: float | None = None, column_mm: float | None = None
@@ -41,6 +45,8 @@ def decode_dicom(
         data = open_dicom(path, _TAGS)
         bits = _whole(data, "BitsStored") or 0
         signed = _whole(data, "PixelRepresentation") == 1
+        if "PixelData" not in data:
+            raise ContentError("the file is cut short: its pixel data do not end, or are missing")
         check_size(_whole(data, "Rows") or 0, _whole(data, "Columns") or 0)
         codes = _codes(data, bits, signed)
         scale = GreyScale(np.arange(2**bits, dtype=np.int64) - (2 ** (bits - 1) if signed else 0))
@@ -98,15 +104,8 @@ def _get(data: Any, keyword: str) -> Any:
 
 def _codes(data: Any, bits: int, signed: bool) -> NDArray[np.uint16]:
     """The stored numbers, counted from the smallest that can be stored; overlay bits masked."""
-    from pydicom.pixels import pixel_array
-
     syntax = data.file_meta.TransferSyntaxUID
-    try:
-        raw = pixel_array(data, raw=True, index=0, correct_unused_bits=False)
-    except Exception as error:  # each plug-in has errors of its own
-        raise ContentError(
-            f"the pixel data ({syntax_name(syntax)}) cannot be decoded ({type(error).__name__})"
-        ) from None
+    raw = _decoded(data, syntax)
     if raw.ndim != 2 or raw.dtype.kind not in "iu" or not 1 <= bits <= 16:
         raise ContentError(
             f"pixel data of shape {raw.shape} and type {raw.dtype} with {bits} bits stored; a "
@@ -119,9 +118,31 @@ def _codes(data: Any, bits: int, signed: bool) -> NDArray[np.uint16]:
     high = _whole(data, "HighBit")
     shift = max((bits - 1 if high is None else high) - bits + 1, 0)
     unsigned = raw.view(raw.dtype.str.replace("i", "u"))
-    codes = ((unsigned >> shift) & full).astype(np.uint16)
+    codes: NDArray[np.uint16] = ((unsigned >> shift) & full).astype(np.uint16)
     # In two's complement, turning the sign's bit adds what makes the smallest number zero.
-    return codes ^ np.uint16(2 ** (bits - 1)) if signed else codes
+    return np.bitwise_xor(codes, np.uint16(2 ** (bits - 1))) if signed else codes
+
+
+def _decoded(data: Any, syntax: Any) -> NDArray[Any]:
+    """The numbers as the first of the installed plug-ins that can gives them."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.utils import pixel_array
+
+    try:
+        installed = get_decoder(syntax).available_plugins
+    except NotImplementedError:
+        raise ContentError(f"no decoder for the transfer syntax {syntax_name(syntax)}") from None
+    order = _PLUGINS_2000 if "JPEG 2000" in syntax_name(syntax) else _PLUGINS
+    failed = "no decoder"
+    for plugin in [p for p in order if p in installed] if syntax.is_encapsulated else [""]:
+        try:
+            raw: NDArray[Any] = pixel_array(
+                data, raw=True, index=0, decoding_plugin=plugin, correct_unused_bits=False
+            )
+            return raw
+        except Exception as error:  # each plug-in has errors of its own
+            failed = type(error).__name__
+    raise ContentError(f"the pixel data ({syntax_name(syntax)}) cannot be decoded ({failed})")
 
 
 def _with_modality(data: Any, scale: GreyScale, *, exact: bool) -> GreyScale:
@@ -203,11 +224,11 @@ def lookup(values: NDArray[np.int64], item: Any) -> tuple[NDArray[np.uint16], in
             table = np.frombuffer(data, kind.newbyteorder("<" if little else ">"))[:entries]
         else:
             table = np.array(data if hasattr(data, "__iter__") else [data], np.int64)[:entries]
-        table = (table.astype(np.int64) & 0xFFFF).astype(np.uint16)
+        entries_16: NDArray[np.uint16] = (table.astype(np.int64) & 0xFFFF).astype(np.uint16)
     except Exception as error:
         raise ContentError(f"a lookup table is malformed ({type(error).__name__})") from None
-    if not 1 <= bits <= 16 or not 1 <= len(table) <= 2**16:
-        raise ContentError(f"a lookup table of {len(table)} entries of {bits} bits")
+    if not 1 <= bits <= 16 or not 1 <= len(entries_16) <= 2**16:
+        raise ContentError(f"a lookup table of {len(entries_16)} entries of {bits} bits")
     if first > 2**15 and int(np.min(values)) < 0:
         first -= 2**16  # the first value mapped is negative, written as if it were not
-    return table[np.clip(values - first, 0, len(table) - 1)], bits
+    return entries_16[np.clip(values - first, 0, len(entries_16) - 1)], bits

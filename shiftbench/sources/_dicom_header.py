@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import struct
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, BinaryIO
 
 from shiftbench.errors import ContentError, MissingExtraError
@@ -20,6 +22,7 @@ __all__ = ["DicomHeader", "import_pydicom", "open_dicom", "quiet", "read_header"
 # Pixel data as whole numbers, as float, as double.
 _PIXELS = {0x7FE00010: "PixelData", 0x7FE00008: "float", 0x7FE00009: "double"}
 _UNDEFINED = 0xFFFFFFFF
+_ITEM = 0xE000FFFE  # (FFFE,E000) in little endian
 
 _SAYS_TOO_MUCH = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
 _LOCK = threading.Lock()
@@ -51,6 +54,7 @@ class DicomHeader:
     digest: str
 
 
+@cache
 def import_pydicom() -> Any:
     """The package, imported when a DICOM file is there.
 
@@ -63,6 +67,11 @@ def import_pydicom() -> Any:
         import pydicom
     except ModuleNotFoundError:
         raise MissingExtraError("pydicom", "dicom") from None
+    with suppress(Exception):  # another of the plug-ins, which need not be there
+        import gdcm
+
+        for stream in ("Warning", "Error", "Debug"):
+            getattr(gdcm.Trace, f"{stream}Off")()
     return pydicom
 
 
@@ -120,6 +129,7 @@ def read_header(path: str, modalities: Sequence[str], assume_syntax: bool) -> Di
             end = file.tell()
             file.seek(0, 2)
             left = max(file.tell() - end - 8, 0)  # the element's tag and length
+            ends = stopped.get("length") != _UNDEFINED or _fragments_end(file, end)
             file.seek(0)
             digest = hashlib.sha256(file.read(end)).hexdigest()
     except OSError as error:
@@ -129,6 +139,8 @@ def read_header(path: str, modalities: Sequence[str], assume_syntax: bool) -> Di
     _judge_syntax(pydicom, syntax, whole(_one(values, "BitsStored")) or 0)
     if not syntax.is_encapsulated and not syntax.is_deflated:
         _judge_length(values, min(left, stopped["length"]))
+    if not ends:
+        raise ContentError("the file is cut short: its compressed pixel data do not end")
     return DicomHeader(values, digest)
 
 
@@ -280,7 +292,7 @@ def _judge_layout(values: Mapping[str, Sequence[Any]]) -> None:
 
 def _judge_syntax(pydicom: Any, syntax: Any, bits: int) -> None:
     """Refuse a transfer syntax that nothing installed decodes, naming what would."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     try:
         plugins = get_decoder(syntax).available_plugins
@@ -302,6 +314,20 @@ def _judge_syntax(pydicom: Any, syntax: Any, bits: int) -> None:
         f"no decoder for the transfer syntax {name}: no plug-in under a permissive licence decodes "
         "it; convert the files to an uncompressed transfer syntax first"
     )
+
+
+def _fragments_end(file: BinaryIO, start: int) -> bool:
+    """Whether the items of encapsulated pixel data (DICOM PS3.5 A.4) are all there."""
+    size = file.tell()
+    file.seek(start + 12)
+    while len(item := file.read(8)) == 8:
+        tag, length = struct.unpack("<LL", item)
+        if tag != _ITEM:
+            return True  # the delimiter; what else it may be is the decoder's to say
+        if file.tell() + length > size:
+            return False
+        file.seek(length, 1)
+    return False
 
 
 def _judge_length(values: Mapping[str, Sequence[Any]], there: int) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ellipsoid", "Grid", "Tubes", "add_tubes", "half_chord", "overlap"]
+__all__ = ["Ellipsoid", "Grid", "Tubes", "View", "add_tubes", "half_chord", "overlap"]
 
 Plane = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Box = tuple[slice, slice]
+
+GAP = 40.0  # mm from the body to the converter: cover, grid, chambers of the exposure control
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,45 @@ class Ellipsoid:
     power: int = 2
 
 
+@dataclass(frozen=True)
+class View:
+    """Where tube and detector stand.
+
+    Attributes
+    ----------
+    depth : float
+        Of the body, mm.
+    distance : float
+        From the focus to the detector, mm.
+    frontal : bool
+        Whether the front of the body faces the tube (AP); in PA it faces the detector.
+    x, y : float
+        Where the middle of the chest is shown, mm.
+    """
+
+    depth: float
+    distance: float
+    frontal: bool
+    x: float = 0.0
+    y: float = 0.0
+
+    def magnifications(self, z: Floats) -> Floats:
+        """Of what lies z mm behind the front of the body, `GAP` between body and detector."""
+        away = GAP + (self.depth - z if self.frontal else z)
+        return np.asarray(self.distance / (self.distance - away))
+
+    def magnification(self, z: float) -> float:
+        """Of one depth."""
+        return float(self.magnifications(np.array(z)))
+
+    def project(self, body: Ellipsoid) -> Ellipsoid:
+        """An ellipsoid as it is shown: larger in the image, as deep as it is."""
+        m = self.magnification(body.z)
+        return replace(
+            body, x=body.x * m + self.x, y=body.y * m + self.y, a=body.a * m, b=body.b * m
+        )
+
+
 def half_chord(grid: Grid, body: Ellipsoid) -> tuple[Box, Plane]:
     """Half the length of each ray inside, mm, and the part of the grid that the array is for."""
     cos, sin = np.cos(body.tilt), np.sin(body.tilt)
@@ -88,7 +129,9 @@ def half_chord(grid: Grid, body: Ellipsoid) -> tuple[Box, Plane]:
     axis = grid.axis()
     x, y = axis[box[1]] - np.float32(body.x), axis[box[0]] - np.float32(body.y)
     if body.tilt == 0:
-        inside = np.subtract.outer(1 - _power(y / body.b, body.power), _power(x / body.a, body.power))
+        inside = np.subtract.outer(
+            1 - _power(y / body.b, body.power), _power(x / body.a, body.power)
+        )
     else:
         u = np.add.outer(y * np.float32(sin / body.a), x * np.float32(cos / body.a))
         v = np.add.outer(y * np.float32(cos / body.b), x * np.float32(-sin / body.b))

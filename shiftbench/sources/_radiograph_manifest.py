@@ -109,7 +109,7 @@ def read_manifest(path: str, names: Names, released_size: int | None) -> Manifes
     except ContentError as error:
         raise SourceError(f"the manifest {error}") from None
     lines = _lines(data)
-    header = lines[0] if lines else []
+    header = [name.strip() for name in lines[0]]
     used = _present(names, header)
     rows, rejected = [], []
     for k, cells in enumerate(lines[1:], 1):
@@ -144,7 +144,7 @@ def _lines(data: bytes) -> list[list[str]]:
     except csv.Error:
         raise SourceError(
             "the manifest is no CSV file that can be read: a quote is not closed, or a cell is too "
-            "long; write it anew, with commas between the cells and quotes round those that hold one"
+            "long; write it anew, commas between the cells and quotes round those that hold one"
         ) from None
     if len(lines) < 2:
         raise SourceError(
@@ -156,26 +156,23 @@ def _lines(data: bytes) -> list[list[str]]:
 
 def _present(names: Names, header: Sequence[str]) -> Names:
     """The names without the optional ones that the file has not."""
-    stripped = [name.strip() for name in header]
-    twice = [n for n, k in Counter(stripped).items() if k > 1]
+    twice = [n for n, k in Counter(header).items() if k > 1]
     if twice:
         raise ConfigurationError(
             f"the manifest: {len(twice)} column names stand in its first line more than once; name "
             "the columns apart"
         )
-    if isinstance(header, list):
-        header[:] = stripped
     found: dict[str, Any] = {}
     for role, name in vars(names).items():
         if role in ("keep", "optional"):
             continue
-        missing = name is not None and name not in stripped
+        missing = name is not None and name not in header
         if missing and role not in names.optional:
-            raise _no_column(role, name, stripped)
+            raise _no_column(role, name, header)
         found[role] = None if missing else name
     for name in names.keep:
-        if name not in stripped:
-            raise _no_column("keep", name, stripped)
+        if name not in header:
+            raise _no_column("keep", name, header)
         if name in (found["file"], found["patient"]):
             raise ConfigurationError(
                 f"the manifest: the column {name!r} names files or patients, which never leave; "
@@ -280,7 +277,9 @@ def join(
         if len(fitting) == 1:
             found.setdefault(fitting[0], []).append(row)
         elif fitting:
-            unclear[row.number] = f"{len(fitting)} files have the name; give the path below --folder"
+            unclear[row.number] = (
+                f"{len(fitting)} files have the name; give the path below --folder"
+            )
         else:
             absent += 1
     twice = {

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 
-from shiftbench.errors import ConfigurationError, ContentError, SourceError
-from shiftbench.progress import bar, shown
-from shiftbench.pseudonyms import Key, open_key
-from shiftbench.radiograph import ACQUISITION_COLUMNS, PERSON_COLUMNS, Radiograph, grey_png
-from shiftbench.schema import CONTEXTS, PRIVATE_COLUMNS, Image, Metadata
-from shiftbench.sources._bimcv import Headers, is_bimcv_image, one_name_a_person
+from shiftbench.errors import ConfigurationError, ContentError
+from shiftbench.pseudonyms import open_key
+from shiftbench.radiograph import Radiograph, grey_png
+from shiftbench.schema import CONTEXTS, Image, Metadata
 from shiftbench.sources._dicom import decode_dicom
-from shiftbench.sources._dicom_header import import_pydicom, read_header
 from shiftbench.sources._files import one_of
-from shiftbench.sources._grey_image import IMAGE_SUFFIXES, decode_image, image_size
+from shiftbench.sources._grey_image import decode_image
 from shiftbench.sources._metadata import rejected_table
-from shiftbench.sources._radiograph_files import (
-    Listing,
-    Located,
-    keyed_fingerprint,
-    list_recursively,
-)
-from shiftbench.sources._radiograph_header import header_of
-from shiftbench.sources._radiograph_manifest import (
-    Manifest,
-    Names,
-    Row,
-    join,
-    kept_columns,
-    read_manifest,
-)
+from shiftbench.sources._radiograph_files import Located, keyed_fingerprint, list_recursively
+from shiftbench.sources._radiograph_manifest import Manifest, Names, read_manifest
+from shiftbench.sources._radiograph_scan import Wanted, collect, layout_of
+from shiftbench.sources._radiograph_table import RESERVED, examples_table
 
 __all__ = ["RadiographDecoder", "RadiographReader", "Radiographs"]
 
@@ -43,22 +27,6 @@ __all__ = ["RadiographDecoder", "RadiographReader", "Radiographs"]
 _VERSION = 1
 
 _PRIVATE = {"private": True}
-_RESERVED = frozenset(
-    ("example_id", "cluster_id", "label", "subset", "is_ood", "image", "license", "attribution")
-) | {*PRIVATE_COLUMNS, *ACQUISITION_COLUMNS, *PERSON_COLUMNS}
-_TYPES = (
-    dict.fromkeys((*ACQUISITION_COLUMNS, *PERSON_COLUMNS), pa.string())
-    | dict.fromkeys(("bits_stored", "rows", "columns", "age"), pa.int64())
-    | dict.fromkeys(
-        ("row_mm", "column_mm", "kvp", "exposure_uas", "exposure_ms", "tube_current_ma",
-         "exposure_index", "distance_mm"), pa.float64())
-    | dict.fromkeys(("lossy", "burnt_in"), pa.bool_())
-)  # fmt: skip
-
-_NO_PATIENT = (
-    "whose radiograph it is is not said; --patient-per-image takes such images as of a patient each"
-)
-_NO_DEVICE = "no manufacturer, so the device is unknown; --device-column of a manifest can name it"
 
 
 @dataclass(frozen=True)
@@ -117,18 +85,6 @@ class RadiographReader:
         kind = np.uint8 if image.bits <= 8 else np.uint16
         grey = np.rint(image.normalised() * np.float32(np.iinfo(kind).max))
         return {"image": grey_png(grey.astype(kind))}
-
-
-@dataclass(frozen=True)
-class _Found:
-    """One usable radiograph."""
-
-    position: int
-    patient: str | None
-    columns: Mapping[str, Any]
-    located: Located
-    digest: str
-    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -252,25 +208,34 @@ class Radiographs:
         self._check()
         listing = list_recursively(self.folder, (self.manifest, self.key_file))
         manifest = self._read_manifest()
-        layout = self._layout(listing)
-        if layout == "manifest" and manifest is not None and not manifest.has_patients:
-            self._need_patients(manifest.has_patients)
-        if layout == "dicom":
-            import_pydicom()
-        rejected: dict[int, str] = {}
-        counts: Counter[str] = Counter()
-        rows = self._joined(listing, manifest, layout, rejected, counts)
-        found = list(self._usable(listing, layout, rows, rejected, counts))
-        found = self._whose(listing, manifest, layout, found, rejected)
-        if not found:
-            raise self._nothing(listing, rejected)
-        listed = [(listing.label(p), rejected[p]) for p in sorted(p for p in rejected if p >= 0)]
-        # Rows that were refused stand under their negative numbers.
-        of_rows = [(f"row {-p} of the manifest", rejected[p]) for p in rejected if p < 0]
-        if manifest is not None:
-            of_rows += manifest.rejected
-        return self._metadata(
-            listing, found, [*listed, *sorted(of_rows)], counts, manifest, open_key(self.key_file)
+        layout = layout_of(listing, manifest is not None) if self.layout == "auto" else self.layout
+        wanted = Wanted(
+            layout,
+            tuple(m.strip().upper() for m in self.modalities),
+            self.intent,
+            self.assume_syntax,
+            self.patient_per_image,
+            layout != "manifest" or self.device_column is not None,
+        )
+        scanned = collect(listing, manifest, wanted)
+        key = open_key(self.key_file)
+        files = [listing.files[f.position] for f in scanned.found]
+        digests = [f.digest for f in scanned.found]
+        return Metadata(
+            examples=examples_table(listing, scanned.found, self.keep, key),
+            contexts=CONTEXTS.empty_table(),
+            rejected=rejected_table(scanned.rejected),
+            content={"image": Image()},
+            fingerprint=keyed_fingerprint(
+                key,
+                [(f.name, f.bytes, d) for f, d in zip(files, digests, strict=True)],
+                [_VERSION, layout, manifest.digest if manifest else "", self._options()],
+            ),
+            license=self.license,
+            redistributable=self.redistributable,
+            identity="pixels",
+            counts=scanned.counts,
+            notes={"title": "Radiographs"},
         )
 
     def reader(self) -> RadiographReader:
@@ -311,7 +276,7 @@ class Radiographs:
                 "--spacing-column"
             )
         for name in self.keep:
-            if name in _RESERVED:
+            if name in RESERVED:
                 raise ConfigurationError(
                     f"keep: the column {name!r} would take the place of one of the benchmark's "
                     "own; rename it in the manifest"
@@ -328,129 +293,8 @@ class Radiographs:
         names = Names(**given, keep=self.keep, optional=frozenset(optional))
         return read_manifest(self.manifest, names, self.released_size)
 
-    def _layout(self, listing: Listing) -> str:
-        if self.layout != "auto":
-            return self.layout
-        if any(is_bimcv_image(file.name) for file in listing.files):
-            return "bimcv"
-        pictures = any(f.name.lower().endswith(IMAGE_SUFFIXES) for f in listing.files)
-        return "manifest" if self.manifest is not None and pictures else "dicom"
-
-    def _need_patients(self, known: bool) -> None:
-        if known or self.patient_per_image:
-            return
-        raise ConfigurationError(
-            "radiographs: nothing says whose they are, so images of one patient could be in "
-            "several splits; name the manifest's column with --patient-column, or say with "
-            "--patient-per-image that each image counts as a patient of its own"
-        )
-
-    def _joined(
-        self,
-        listing: Listing,
-        manifest: Manifest | None,
-        layout: str,
-        rejected: dict[int, str],
-        counts: Counter[str],
-    ) -> Mapping[int, Row] | None:
-        """The manifest's row of each file; None without a manifest."""
-        if manifest is None:
-            return None
-        rows, twice, unclear, absent = join(manifest.rows, [f.name for f in listing.files])
-        rejected.update(twice)
-        rejected.update({-number: reason for number, reason in unclear.items()})
-        counts["rows_without_file"] = absent
-        candidates = {p for p in range(len(listing.files)) if _candidate(listing, p, layout)}
-        counts["files_without_row"] = len(candidates - rows.keys() - twice.keys())
-        if not rows and not twice:
-            raise SourceError(
-                f"radiographs: none of the {len(manifest.rows)} files that the manifest names is "
-                f"among the {len(listing.files)} in the folder; point --folder to the one that "
-                "holds them, or name the column of file names with --file-column"
-            )
-        return rows
-
-    def _usable(
-        self,
-        listing: Listing,
-        layout: str,
-        rows: Mapping[int, Row] | None,
-        rejected: dict[int, str],
-        counts: Counter[str],
-    ) -> Iterator[_Found]:
-        """Read the headers; files that cannot be used are put into `rejected`."""
-        wanted = [p for p in range(len(listing.files)) if _candidate(listing, p, layout)]
-        if rows is not None:
-            wanted = sorted(rows)
-        elif layout == "bimcv":
-            counts["files_passed_over"] = sum(
-                not f.name.lower().endswith((".json", ".png")) for f in listing.files
-            )
-        headers = Headers(listing) if layout == "bimcv" else None
-        with bar("reading headers", len(wanted), "file", show=shown()) as counted:
-            for position in wanted:
-                try:
-                    yield self._one(listing, position, layout, headers, rows)
-                except ContentError as error:
-                    rejected[position] = str(error)
-                counted.update()
-
-    def _one(
-        self,
-        listing: Listing,
-        position: int,
-        layout: str,
-        headers: Headers | None,
-        rows: Mapping[int, Row] | None,
-    ) -> _Found:
-        path = listing.path(position)
-        row = rows[position] if rows is not None else None
-        if headers is not None:
-            header, digest, located = headers.of(position, self.modalities)
-        elif layout == "dicom":
-            read = read_header(path, self.modalities, self.assume_syntax)
-            header, digest = header_of(read.values), read.digest
-            located = Located(
-                path, "dicom", row_mm=header.columns["row_mm"],
-                column_mm=header.columns["column_mm"],
-            )  # fmt: skip
-        else:
-            header, digest, located = None, "", Located(path, "image")
-        columns = dict(header.columns) if header is not None else {}
-        patient = header.patient if header is not None else None
-        if located.kind == "image":
-            height, width, depth = image_size(path)
-            stated = (row.bits if row is not None else None) or located.bits or depth
-            located = replace(located, bits=min(stated, depth))
-            columns.update(rows=height, columns=width, bits_stored=located.bits)
-        if self.intent != "any" and columns.get("presentation_intent") != self.intent:
-            raise ContentError(
-                f"presentation intent: {columns.get('presentation_intent') or 'not said'}; wanted "
-                f"is {self.intent}"
-            )
-        kept: Mapping[str, str] = {}
-        if row is not None:
-            said = {name: value for name, value in row.columns.items() if value is not None}
-            columns.update(said)
-            if "row_mm" in said or "column_mm" in said:
-                located = replace(
-                    located, row_mm=columns.get("row_mm"), column_mm=columns.get("column_mm")
-                )
-            kept = row.kept
-        if columns.get("device") is None and (layout != "manifest" or self.device_column):
-            raise ContentError(_NO_DEVICE)
-        return _Found(position, patient, columns, located, digest, kept)
-
-    def _whose(
-        self,
-        listing: Listing,
-        manifest: Manifest | None,
-        layout: str,
-        found: Sequence[_Found],
-        rejected: dict[int, str],
-    ) -> list[_Found]:
-        """Settle the patient of each radiograph; those without one are put into `rejected`."""
-        raise NotImplementedError
-
-    def _nothing(self, listing: Listing, rejected: Mapping[int, str]) -> SourceError:
-        raise NotImplementedError
+    def _options(self) -> list[object]:
+        """What else decides on the metadata and the pixels; the layout and the key are apart."""
+        apart = ("layout", "license", "redistributable")
+        named = sorted(f.name for f in fields(self) if not f.metadata and f.name not in apart)
+        return [[name, getattr(self, name)] for name in named]

@@ -227,21 +227,32 @@ def _groups(manifest: Manifest) -> str:
     return "## Examples of each group\n\n" + "\n".join(parts) if parts else ""
 
 
+_FOR_PROGRAMS = ("groups", "unit", "audit_from", "shift_columns", "steps", "warnings")
+"""Notes that other parts of the card say, or that only programs read."""
+
+
 def _notes(config: ConfigEntry) -> str:
     lines = []
     for key, value in config.notes.items():
-        if key == "groups":
+        if key in _FOR_PROGRAMS or value in ([], {}):
             continue
-        if isinstance(value, Mapping):
-            value = ", ".join(f"{k}: {_number(v)}" for k, v in value.items())
-        elif isinstance(value, list):
-            value = ", ".join(map(str, value))
-        lines.append(f"- {key.replace('_', ' ')}: {cell(value)}\n")
+        lines.append(f"- {key.replace('_', ' ')}: {cell(_said(value))}\n")
     return "\n" + "".join(lines) if lines else ""
 
 
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+def _said(value: Any, *, inside: bool = False) -> str:
+    """A note as words: mappings inside others stand in parentheses."""
+    if isinstance(value, Mapping):
+        parts = [
+            f"{str(k).replace('_', ' ')}: {_said(v, inside=True)}"
+            for k, v in value.items()
+            if v not in ([], {}, None)
+        ]
+        return f"({', '.join(parts)})" if inside else ", ".join(parts)
+    if isinstance(value, list | tuple):
+        sentences = any(" " in str(v) for v in value)
+        return ("; " if sentences else ", ").join(_said(v, inside=True) for v in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def distances_section(table: pa.Table | None, measured: Mapping[str, Any]) -> str:

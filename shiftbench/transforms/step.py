@@ -30,7 +30,7 @@ Grey: TypeAlias = NDArray[np.float32]
 Pitch: TypeAlias = float | tuple[float, float]
 """Pixel pitch in mm: one number, or the distances between rows and between columns."""
 
-Change: TypeAlias = Callable[[Grey, float, np.random.Generator, tuple[float, float]], Grey]
+Compute: TypeAlias = Callable[[Grey, float, np.random.Generator, tuple[float, float]], Grey]
 
 ASSUMED_PITCH_MM = 0.2
 """Where the pitch is unknown and only a length inside a model depends on it, not the value."""
@@ -57,6 +57,8 @@ class Acquisition:
         Whether the value is in line pairs per mm, so that the pixel pitch must be known.
     geometric : bool
         Whether things move, and masks and boxes with them.
+    compute : callable
+        From image, value, generator and (row_mm, column_mm) to the image, not yet clipped.
     """
 
     name: str
@@ -67,7 +69,7 @@ class Acquisition:
     identity: float | None
     low: float
     high: float
-    change: Change = field(repr=False)
+    compute: Compute = field(repr=False)
     whole: bool = False
     needs_pitch: bool = False
     geometric: bool = False
@@ -125,7 +127,7 @@ class Acquisition:
         both = _both(ASSUMED_PITCH_MM if pitch_mm is None else pitch_mm)
         if number == self.identity:
             return image.copy()
-        changed = self.change(image, number, rng, both)
+        changed = self.compute(image, number, rng, both)
         return np.clip(changed, 0, 1).astype(np.float32, copy=False)
 
 

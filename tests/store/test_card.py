@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import shiftbench as sb
-from shiftbench.store.card import _number, cell
+from shiftbench.store.card import _said, cell
 
 
 def build(folder: Path, lines: list[str], **options) -> sb.Benchmark:
@@ -71,4 +71,10 @@ def test_a_cell_shows_the_name(name: str) -> None:
 
 
 def test_counts_are_whole_and_shares_short() -> None:
-    assert [_number(n) for n in (12345, 0.123456)] == ["12345", "0.1235"]
+    assert [_said(n) for n in (12345, 0.123456)] == ["12345", "0.1235"]
+
+
+def test_notes_inside_notes_are_words() -> None:
+    note = {"A": {"kept": 3, "share": 0.25, "left out": [], "on": ["view", "age"]}, "B": 2}
+    assert _said(note) == "A: (kept: 3, share: 0.25, on: view, age), B: 2"
+    assert _said(["two words", "three more words"]) == "two words; three more words"

@@ -110,10 +110,10 @@ def effective_patches(
     given = units_of(clusters, len(values), "clusters")
     coarse = given if units is None else units_of(units, len(values), "units")
     owners = coarse.codes[first_of(given)] if units is None else holders(given, coarse, clusters)
-    if n is not None and not (not isinstance(n, str) and 1 <= n < math.inf):
+    if n is not None and (isinstance(n, str) or not 1 <= n < math.inf):
         raise ConfigurationError(f"n is {n!r}; a cluster has at least one patch")
     shown: dict[str, Any] = {
-        "patches": NAN if not len(values) else float(n or 1 / np.mean(1 / given.sizes)),
+        "patches": _harmonic_mean(given.sizes) if n is None else float(n),
         "clusters": given.n_clusters,
     }
     base: dict[str, Any] = {"level": level, "n": len(values), "n_clusters": coarse.n_clusters}
@@ -130,6 +130,12 @@ def effective_patches(
     if inverse > 1:
         said += "; negative correlation taken as 0"
     return Estimate(value, low, high, method=said, parameters=shown, **base)
+
+
+def _harmonic_mean(sizes: NDArray[np.int64]) -> float:
+    if sizes.min() == sizes.max():
+        return float(sizes[0])
+    return float(len(sizes) / np.sum(1 / np.sort(sizes)))
 
 
 def _unknown(values: Floats, clusters: Clusters, units: Clusters) -> str:
