@@ -89,10 +89,11 @@ def plant_dicom(place: Path, n_patients: int = 60) -> Planted:
         data.save_as(path, enforce_file_format=True)
         rows.append({"image": path.name, "finding": ("No Finding", "Pneumonia")[n // 3 % 2]})
     # What cannot be used must not give anything away either.
-    (root / f"sub-{NUMBERS[0]}" / f"kaputt_{NUMBERS[0]}_Notburga.dcm").write_bytes(
-        b"\0" * 128 + b"DICM" + f"{NAME} {NUMBERS[0]} {FREE_TEXT}".encode()
-    )
-    (root / f"Notburga_{NUMBERS[1]}.txt").write_text(f"{NAME} {NUMBERS[1]}")
+    broken = root / f"sub-{NUMBERS[0]}" / f"kaputt_{NUMBERS[0]}_Notburga.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM" + f"{NAME} {NUMBERS[0]} {FREE_TEXT}".encode())
+    text = root / f"Notburga_{NUMBERS[1]}.txt"
+    text.write_text(f"{NAME} {NUMBERS[1]}")
+    rows += [{"image": p.name, "finding": "Pneumonia"} for p in (broken, text)]
     manifest = place / "Befunde_Zwickelhuber.csv"
     with manifest.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["image", "finding"])

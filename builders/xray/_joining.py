@@ -82,18 +82,19 @@ class Problem:
         could not be matched to it. Of the units that keep enough of the test set the one is taken
         for which 1/n + 1/m, the scale of an AUROC's variance, is least on average over the sets.
         """
-        least = KEPT_SHARE * int(a.sum())
         others: Counts = np.min(sets, axis=0)
-        best, lowest = np.minimum(a, others), (True, np.inf)
-        for k in [1] if self.equal else range(1, MOST_TIMES + 1):
-            unit = np.minimum(a // k, others)
-            if not unit.any():
-                break
-            n = unit.sum() * (1 if self.equal else _times(a, unit))
-            m = [unit.sum() * (1 if self.equal else _times(b, unit)) for b in sets]
-            cost = (bool(n < least), 1 / n + float(np.mean([1 / size for size in m])))
-            if cost < lowest:
-                best, lowest = unit, cost
+        if self.equal:
+            return np.minimum(a, others)
+        units = np.minimum(a // np.arange(1, MOST_TIMES + 1)[:, None], others)
+        units = units[units.any(axis=1)]
+        if not len(units):
+            return np.zeros_like(a)
+        all_counts = np.stack([a, *sets])[:, None, :]
+        fits = np.where(units > 0, all_counts // np.maximum(units, 1), np.iinfo(np.int64).max)
+        sizes = fits.min(axis=2) * units.sum(axis=1)
+        variance = 1 / sizes[0] + (1 / sizes[1:]).mean(axis=0)
+        too_small = sizes[0] < KEPT_SHARE * a.sum()
+        best: Counts = units[np.lexsort((variance, too_small))[0]]
         return best
 
     def _multiple(self, rows: Rows, unit: Counts) -> Rows:

@@ -106,5 +106,5 @@ def _binned(values: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
         edges = np.unique(np.quantile(values[~missing], shares, method="inverted_cdf"))
     else:
         edges = known
-    code = np.searchsorted(edges, values, side="right") + 1
+    code = np.searchsorted(edges, values, side="left") + 1
     return np.where(missing, 0, code)

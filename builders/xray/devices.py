@@ -76,7 +76,18 @@ class Devices:
     rule: str
 
     def rows(self, names: Sequence[str]) -> Rows:
-        """Radiographs of some devices, ascending."""
+        """Radiographs of some devices, ascending.
+
+        Raises
+        ------
+        ConfigurationError
+            A device is not among those used.
+        """
+        for name in names:
+            if name not in self.names:
+                raise ConfigurationError(
+                    f"the device {name!r} is not among those used; {near_names(name, self.names)}"
+                )
         wanted = [i for i, name in enumerate(self.names) if name in names]
         return np.flatnonzero(np.isin(self.code, wanted))
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from shiftbench.benchmark import Benchmark
 from shiftbench.errors import printable
 from shiftbench.registry import DISTANCES
+from shiftbench.store.manifest import meant_columns
 
 __all__ = ["distance_lines", "left_out_lines", "overview", "overview_text"]
 
@@ -64,15 +65,22 @@ def overview(bench: Benchmark) -> dict[str, Any]:
     roles = {n: {s: e.role for s, e in c.splits.items()} for n, c in manifest.configs.items()}
     found["distances"].sort(key=lambda r: _by_interest(r, roles))
     found["not_measured"] = manifest.measured.get("left_out", [])
-    found["confounding"] = manifest.measured.get("confounding", [])
+    found["remarks"] = manifest.measured.get("remarks", [])
+    found["confounding"] = sorted(
+        manifest.measured.get("confounding", []),
+        key=lambda v: not (v["source"] == "id_test" and v["target"].startswith("ood_test")),
+    )
     found["distances_between_subsets"] = len(distances) - len(of_tasks)
     balance = bench.table("balance")
     differs = pc.is_in(balance["verdict"], pa.array(["differs", "predicts the split"]))
-    found["what_else_differs"] = (
-        balance.filter(differs)
+    meant = {name: meant_columns(manifest, name) for name in manifest.configs}
+    found["what_else_differs"] = [
+        row
+        for row in balance.filter(differs)
         .select(["config", "source", "target", "column", "statistic", "value", "auc", "verdict"])
         .to_pylist()
-    )
+        if row["column"] not in meant.get(row["config"], ())
+    ]
     return found
 
 
@@ -89,6 +97,9 @@ def overview_text(found: dict[str, Any]) -> str:
             f"{s['subsets']} subsets of {s['classes']} classes, {s['memberships']} memberships"
         )
         lines += [f"  {e['subset']}: {e['size']}, {e['explanation']}" for e in s["largest"]]
+    if found["remarks"]:
+        lines.append("before you use it")
+        lines += [f"  {remark}" for remark in found["remarks"]]
     lines.append("configs")
     for name, config in found["configs"].items():
         if config["kind"] == "task":

@@ -248,10 +248,9 @@ def _opacities(
             far, way = gen.uniform(0, 0.8) * size, gen.uniform(0, 2 * np.pi)
             a, b = size * gen.uniform(0.6, 1.2, 2)
             tilt = gen.uniform(0, np.pi)
-            at = (x + far * np.cos(way), y + far * np.sin(way), lung.z)
-            made.append(
-                (Ellipsoid(*map(float, at), a, b, 20.0, tilt), peak * gen.uniform(0.4, 0.8))
-            )
+            at_x, at_y = float(x + far * np.cos(way)), float(y + far * np.sin(way))
+            part = Ellipsoid(at_x, at_y, lung.z, float(a), float(b), 20.0, tilt)
+            made.append((part, peak * gen.uniform(0.4, 0.8)))
     return tuple(made)
 
 

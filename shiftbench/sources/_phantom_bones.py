@@ -200,6 +200,7 @@ def _columns(curves: Sequence[Curve], view: View, grid: Grid) -> Tubes:
         flat = np.hypot(dx, dy)
         along = np.hypot(flat, dz) / np.maximum(flat, 1e-9)
         slope = np.abs(dy) / np.maximum(np.abs(dx), 1e-9)
+        fade = np.minimum((len(x) - 1 - np.arange(len(x))) / 12, 1)  # into cartilage
         turn = int(np.argmax(np.abs(x - view.x)))
         for part in (slice(0, turn + 1), slice(turn, len(x))):
             if x[part].size < 2:
@@ -215,5 +216,5 @@ def _columns(curves: Sequence[Curve], view: View, grid: Grid) -> Tubes:
             thick = np.interp(where, px, enlarged[part][order]) * curve.half
             halves.append(np.hypot(1, np.minimum(steep, _STEEP)) * thick / grid.pitch)
             ends = curve.thick * np.clip(2 * (1 - steep / _STEEP), 0, 1)
-            depths.append(np.interp(where, px, along[part][order]) * ends)
+            depths.append(np.interp(where, px, (along * fade)[part][order]) * ends)
     return Tubes(*(np.concatenate(c) for c in (lines, middles, halves, depths)))

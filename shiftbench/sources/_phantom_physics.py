@@ -139,7 +139,7 @@ class Transmission:
     beam: Beam
 
     def look_up(self, tissue: Plane, bone: Plane) -> tuple[Plane, Plane]:
-        """Energy (interpolated) and quantum (nearest) for maps of thickness in mm."""
+        """Energy (interpolated) and quantum (within 0.5 %) for maps of thickness in mm."""
         columns = BONE_STEPS + 1
         t = np.clip(tissue * np.float32(1 / TISSUE_STEP), 0, TISSUE_STEPS - np.float32(1e-3))
         b = np.clip(bone * np.float32(1 / BONE_STEP), 0, BONE_STEPS - np.float32(1e-3))

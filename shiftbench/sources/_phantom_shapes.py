@@ -150,9 +150,10 @@ def _power(values: Plane, power: int) -> Plane:
 def overlap(first: Plane, first_z: float, second: Plane, second_z: float) -> Plane:
     """Length that two intervals along z share, from half their lengths and their middles."""
     apart = np.float32(second_z - first_z)
-    shared = np.minimum(first, apart + second)
+    shared: Plane = np.minimum(first, apart + second)
     shared -= np.maximum(-first, apart - second)
-    return np.maximum(shared, 0, out=shared)
+    np.maximum(shared, 0, out=shared)
+    return shared
 
 
 @dataclass(frozen=True)

@@ -7,36 +7,25 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError, ContentError, near_names
 from shiftbench.radiograph import Radiograph, grey_png
 from shiftbench.schema import CONTEXTS, REJECTED, Image, Metadata
 from shiftbench.sources._phantom_anatomy import OPACITY_MM, distance_mm, draw_chest, paint
-from shiftbench.sources._phantom_detector import (
-    CHANGES,
-    Device,
-    Exposure,
-    devices,
-    expose,
-    processed,
-    with_changes,
-)
-from shiftbench.statistics import priorities, stream
+from shiftbench.sources._phantom_detector import CHANGES, Exposure, devices, expose, with_changes
+from shiftbench.sources._phantom_patients import FINDINGS, KVP_STEP, Cohort, Row, rows_of
+from shiftbench.sources._phantom_processing import processed
+from shiftbench.statistics import stream
 
 __all__ = ["PhantomDecoder", "PhantomReader", "Phantoms"]
-
-Floats = NDArray[np.float64]
 
 # Part of the fingerprint: raise it whenever a row or a picture changes.
 _VERSION = 1
 _MOST = 1_000_000
-_KVP_STEP = 5.0  # a radiograph is taken at the device's voltage, or this much above or below
-_FINDINGS = ("No Finding", "Opacity")
 
 
 @dataclass(frozen=True)
@@ -62,18 +51,17 @@ class PhantomDecoder:
             There is no such radiograph.
         """
         row = self.source.row(locator)
-        device = devices()[row.device]
-        exposure = with_changes(row.exposure(device, self.source.size), dict(self.changes))
+        exposure = with_changes(row.exposure(self.source.size), dict(self.changes))
         chest, view = draw_chest(
             self.source.seed, row.patient, locator,
-            age=row.age, sex=row.sex, view=row.view, finding=row.finding != _FINDINGS[0],
+            age=row.age, sex=row.sex, view=row.view, finding=row.finding != FINDINGS[0],
         )  # fmt: skip
         thickness = paint(chest, view, exposure.grid)
         mask = thickness.opacity > np.float32(OPACITY_MM)
         image = expose(exposure, thickness, stream(self.source.seed, "phantom noise", locator))
         pitch = exposure.grid.pitch
         return Radiograph(
-            processed(exposure, image), exposure.bits, device.inverted, pitch, pitch, mask
+            processed(exposure, image), exposure.bits, exposure.device.inverted, pitch, pitch, mask
         )
 
 
@@ -91,26 +79,6 @@ class PhantomReader:
         if self.masks and radiograph.mask is not None:
             read["mask"] = grey_png(radiograph.mask * np.uint8(255))
         return read
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What is known of one radiograph before it is computed."""
-
-    radiograph: str
-    patient: str
-    device: str
-    view: str
-    finding: str
-    age: int
-    sex: str
-    kvp: float
-    dose_ugy: float
-
-    def exposure(self, device: Device, size: int) -> Exposure:
-        bedside = self.view == "AP"
-        scatter = device.scatter_ap if bedside else device.scatter_pa
-        return Exposure(device, size, self.kvp, self.dose_ugy, scatter, bits=device.bits)
 
 
 @dataclass(frozen=True)
@@ -208,7 +176,7 @@ class Phantoms:
 
     def scan(self) -> Metadata:
         """One row a radiograph; nothing is computed."""
-        rows = _rows(self, range(self.n_patients))
+        rows = rows_of(self._cohort(), range(self.n_patients))
         known = devices()
         shown = [known[r.device] for r in rows]
         pitch = [d.field_mm / self.size for d in shown]
@@ -298,11 +266,11 @@ class Phantoms:
         wanted = dict(changes or {})
         for name in self.devices or tuple(devices()):
             device = devices()[name]
-            for kvp in (device.kvp_ap - _KVP_STEP, device.kvp_pa + _KVP_STEP):
+            for kvp in (device.kvp_ap - KVP_STEP, device.kvp_pa + KVP_STEP):
                 with_changes(Exposure(device, self.size, kvp, 1.0, 0.0), wanted)
         return PhantomDecoder(self, tuple(sorted(wanted.items())))
 
-    def row(self, locator: str) -> _Row:
+    def row(self, locator: str) -> Row:
         """What is known of one radiograph.
 
         Raises
@@ -313,7 +281,7 @@ class Phantoms:
         found = re.fullmatch(r"phantom-([0-9]{6})-([12])", locator)
         number = int(found[1]) if found else self.n_patients
         if found and number < self.n_patients:
-            rows = [r for r in _rows(self, [number]) if r.radiograph == locator]
+            rows = [r for r in rows_of(self._cohort(), [number]) if r.radiograph == locator]
             if rows:
                 return rows[0]
         raise ContentError(
@@ -321,68 +289,14 @@ class Phantoms:
             f"phantom-{self.n_patients - 1:06d}, ending in -1 and for some of them in -2"
         )
 
-    def _fingerprint(self, rows: Sequence[_Row]) -> str:
+    def _cohort(self) -> Cohort:
+        names = self.devices or tuple(devices())
+        options = {f.name: getattr(self, f.name) for f in fields(Cohort)}
+        return Cohort(**{**options, "devices": names})
+
+    def _fingerprint(self, rows: Sequence[Row]) -> str:
         options = {f.name: getattr(self, f.name) for f in fields(self)}
         profiles = [astuple(d) for d in devices().values()]
         digest = hashlib.sha256(json.dumps([_VERSION, options, profiles]).encode())
         digest.update(json.dumps([astuple(r) for r in rows]).encode())
         return digest.hexdigest()
-
-
-def _rows(source: Phantoms, patients: Sequence[int]) -> list[_Row]:
-    """The radiographs of some patients, each from random numbers of its own."""
-    names = source.devices or tuple(devices())
-    ids = [f"phantom-patient-{k:06d}" for k in patients]
-    device = np.floor(_uniform(source, "device", ids) * len(names)).astype(int)
-    # From −1 for the first device to 1 for the last: how finding, age and sex lean towards it
-    # where they are confounded; the view leans by another order, so that it is not the finding's.
-    lean = source.confounding * (2 * device / max(len(names) - 1, 1) - 1)
-    other_lean = source.confounding * np.where(device % 2, 1.0, -1.0) * (len(names) > 1)
-    sick = _uniform(source, "finding", ids) < _leaning(source.prevalence, 2.0 * lean)
-    male = _uniform(source, "sex", ids) < _leaning(0.52, 1.2 * lean)
-    older = _uniform(source, "age", ids) * 0.7 + _uniform(source, "age, further", ids) * 0.3
-    age = np.clip(18 + 70 * older + 18 * lean, 18, 89).astype(int)
-    pair = _uniform(source, "second radiograph", ids)
-    elsewhere = (pair < source.shared_devices) & (len(names) > 1)
-    again = elsewhere | (pair < source.shared_devices + source.repeated)
-    step = 1 + np.floor(_uniform(source, "second device", ids) * (len(names) - 1)).astype(int)
-    radiographs, owner = [], []
-    for i, k in enumerate(patients):
-        for image in (1, 2)[: 1 + int(again[i])]:
-            radiographs.append(f"phantom-{k:06d}-{image}")
-            owner.append((i, image == 2 and bool(elsewhere[i])))
-    bedside = _uniform(source, "view", radiographs)
-    voltage = (np.floor(_uniform(source, "kvp", radiographs) * 3) - 1) * _KVP_STEP
-    # Exposure control ends within some 20 % of what it aims at, and patients differ.
-    spread = np.exp(0.5 * (_uniform(source, "dose", radiographs) - 0.5))
-    known, made = devices(), []
-    for n, (radiograph, (i, moved)) in enumerate(zip(radiographs, owner, strict=True)):
-        name = names[(int(device[i]) + (int(step[i]) if moved else 0)) % len(names)]
-        profile = known[name]
-        ap = bool(bedside[n] < _leaning(source.bedside, 2.0 * other_lean[i]))
-        made.append(
-            _Row(
-                radiograph,
-                ids[i],
-                name,
-                "AP" if ap else "PA",
-                _FINDINGS[int(sick[i])],
-                int(age[i]),
-                "M" if male[i] else "F",
-                float((profile.kvp_ap if ap else profile.kvp_pa) + voltage[n]),
-                round(float(profile.dose_ugy * spread[n]), 3),
-            )  # fmt: skip
-        )
-    return made
-
-
-def _uniform(source: Phantoms, what: str, ids: Sequence[str]) -> Floats:
-    """A number from 0 to 1 for each id."""
-    drawn = priorities(source.seed, f"phantom {what}", ids) >> np.uint64(11)
-    return drawn.astype(np.float64) * 2.0**-53
-
-
-def _leaning(share: float, by: Any) -> Any:
-    """A share moved on the logistic scale; 0 and 1 stay."""
-    odds = np.exp(by)
-    return share * odds / (share * odds + 1 - share)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import tomli_w
 import yaml
 
-from shiftbench.store.manifest import ConfigEntry, Manifest
+from shiftbench.store.manifest import ConfigEntry, Manifest, meant_columns
 
 __all__ = [
     "BALANCE",
@@ -86,7 +86,7 @@ def make_card(
         _splits(manifest),
         _groups(manifest),
         distances_section(tables.get("shift_distances"), manifest.measured),
-        balance_section(tables.get("balance"), manifest.measured),
+        balance_section(tables.get("balance"), manifest),
         _severities(tables.get("severities")),
         f"## Meta-graph\n\n![The subsets and their overlaps]({picture})\n" if picture else "",
         _left_out(manifest),
@@ -306,16 +306,22 @@ def distances_section(table: pa.Table | None, measured: Mapping[str, Any]) -> st
     return "\n".join(parts)
 
 
-def balance_section(table: pa.Table | None, measured: Mapping[str, Any]) -> str:
+def balance_section(table: pa.Table | None, manifest: Manifest) -> str:
     """What else differs between the splits; empty where nothing was compared."""
     if table is None or not len(table):
         return ""
     verdicts = "".join(
         f"- `{v['config']}`, {cell(v['source'])} → {cell(v['target'])}: {cell(v['words'])}\n"
-        for v in measured.get("confounding", [])
+        for v in manifest.measured.get("confounding", [])
     )
     verdicts = f"Can the shift be told from other columns?\n\n{verdicts}\n" if verdicts else ""
-    rows = [r for r in table.to_pylist() if r["verdict"] in ("differs", "predicts the split")]
+    meant = {name: meant_columns(manifest, name) for name in manifest.configs}
+    rows = [
+        r
+        for r in table.to_pylist()
+        if r["verdict"] in ("differs", "predicts the split")
+        and r["column"] not in meant.get(r["config"], ())
+    ]
     if not rows:
         return (
             f"{BALANCE}\n\n{verdicts}No other column was found to differ between two splits; see "

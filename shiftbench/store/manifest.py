@@ -20,6 +20,7 @@ __all__ = [
     "SplitEntry",
     "benchmark_digest",
     "config_digest",
+    "meant_columns",
     "read_manifest",
     "sealed",
 ]
@@ -154,3 +155,10 @@ def _own_hash(data: bytes) -> bytes:
 
 def _sha256(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value)).hexdigest()
+
+
+def meant_columns(manifest: Manifest, config: str) -> set[str]:
+    """The columns of a task that are its shift: what differs in them differs on purpose."""
+    entry = manifest.configs.get(config)
+    own: list[str] = [] if entry is None else list(entry.notes.get("shift_columns", []))
+    return {*own, *manifest.measured.get("shift_columns", [])}

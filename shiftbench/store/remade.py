@@ -36,7 +36,7 @@ def remade_card(card: bytes, manifest: Manifest, tables: Mapping[str, pa.Table])
     body = text[front.end() :] if front else text
     new = {
         DISTANCES: distances_section(tables["shift_distances"], manifest.measured),
-        BALANCE: balance_section(tables["balance"], manifest.measured),
+        BALANCE: balance_section(tables["balance"], manifest),
     }
     sections = _sections(body)
     at = next(

@@ -17,7 +17,7 @@ from shiftbench.builders.xray.devices import (
 )
 from shiftbench.errors import ConfigurationError
 
-from .xray_tables import random_tables, radiographs
+from .xray_tables import radiographs, random_tables
 
 
 def five() -> pa.Table:
@@ -111,8 +111,10 @@ def test_groups_are_named_or_the_five_largest() -> None:
     }
     with pytest.raises(ConfigurationError, match="twice, 'A' and 'A \\+A'"):
         in_distribution_groups(devices, ["A", "A +A"])
-    with pytest.raises(ConfigurationError, match="device 'a'.*did you mean 'A'"):
+    with pytest.raises(ConfigurationError, match=r"device 'a'.*did you mean 'A'"):
         parse_group("B+a", devices, "in_distribution")
+    with pytest.raises(ConfigurationError, match="'b' is not among those used; did you mean 'B'"):
+        devices.rows(["A", "b"])
     few = usable_devices(table, min_patients=2)
     with pytest.raises(ConfigurationError, match=r"'F', which is left out: fewer than 2"):
         in_distribution_groups(few, ["F"])
