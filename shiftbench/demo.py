@@ -77,11 +77,15 @@ def _device_findings(bench: Benchmark) -> list[str]:
         if (d["config"], d["distance"]) == (name, "mmd") and d["target"] in ("id_test", *tests)
     ]
     lines.append(f"{name}: MMD of the power spectrum from train: {', '.join(told)}")
-    audit = [v for v in bench.manifest.measured["confounding"] if v["source"] == "id_test"]
-    bad = sum(v["verdict"] == "confounded" for v in audit)
+    audit = [
+        v["verdict"]
+        for v in bench.manifest.measured["confounding"]
+        if v["source"] == "id_test" and v["target"].startswith("ood_test")
+    ]
     lines.append(
-        f"finding, view, age or sex explain the shift in {bad} of {len(audit)} comparisons "
-        "(see `balance`)"
+        f"do finding, view, age or sex explain the shift? yes in {audit.count('confounded')} of "
+        f"{len(audit)} comparisons of id_test with an OOD test, cannot tell in "
+        f"{audit.count('cannot tell')} (see `balance`)"
     )
     lines += [f"warning: {r}" for r in bench.manifest.measured.get("remarks", [])]
     return [*lines, *_closing(bench)]

@@ -256,16 +256,20 @@ def _left_out(
     devices: Devices,
     group: tuple[str, ...],
 ) -> list[Dropped]:
-    others = [name for name in devices.names if name not in group]
+    own = " + ".join(group)
     return [
-        Dropped("", "no finding", inside[cell[inside] < 0]),
+        Dropped(own, "no finding", inside[cell[inside] < 0]),
         Dropped(
-            "",
+            own,
             "more of its device and finding than the shortcut's proportions take, or its patient "
             "is in a split that needs no more of them",
             np.setdiff1d(inside[cell[inside] >= 0], used),
         ),
-        Dropped("", "device is not of the shortcut", devices.rows(others)),
+        *(
+            Dropped(name, "device is not of the shortcut", devices.rows([name]))
+            for name in devices.names
+            if name not in group
+        ),
     ]
 
 

@@ -27,7 +27,8 @@ SHOWN = {
     "auroc_accepted": "AUROC where a detector should see no difference (½ is best)",
     "effective_patches": "independent examples that those of one are worth",
 }
-PLAIN = ("mse", "effective_patches")
+PLAIN = {"mse": 4, "effective_patches": 1}
+"""Numbers that are not shown in percent, and with how many digits."""
 MODELS, CONFIGS = 20, 6
 
 
@@ -182,8 +183,8 @@ def _cell(own: Sequence[Record], split: str, metric: str, spreads: Mapping[Any, 
     last = max((r["epoch"] if r["epoch"] is not None else -1) for r in here)
     here = [r for r in here if (r["epoch"] if r["epoch"] is not None else -1) == last]
     row = next((r for r in here if r["spread"] == "mean"), here[0])
-    plain = metric.partition("_by_")[0] in PLAIN
-    scale, digits = (1, 4) if plain else (100, 1)
+    plain = PLAIN.get(metric.partition("_by_")[0])
+    scale, digits = (100, 1) if plain is None else (1, plain)
     text = f"{scale * row['value']:.{digits}f}"
     if row["spread"] == "mean":
         std = spreads.get(_place(row))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from shiftbench.errors import ContentError
-from shiftbench.sources._dicom_header import judge_modality
+from shiftbench.sources._dicom_rules import judge_modality
 from shiftbench.sources._radiograph_files import Listing, Located, read_bytes
 from shiftbench.sources._radiograph_header import TAGS, Header, header_of, view_of
 

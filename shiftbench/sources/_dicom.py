@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ContentError
 from shiftbench.radiograph import Radiograph
-from shiftbench.sources._dicom_header import open_dicom, quiet, syntax_name
+from shiftbench.sources._dicom_header import open_dicom, quiet
+from shiftbench.sources._dicom_rules import syntax_name
 from shiftbench.sources._radiograph_files import check_size
 from shiftbench.sources._radiograph_header import number, whole
 
@@ -112,11 +113,13 @@ def _codes(data: Any, bits: int, signed: bool) -> NDArray[np.uint16]:
             "radiograph has one frame of one channel, at most 16 bits"
         )
     full = 2**bits - 1
+    high = _whole(data, "HighBit")
+    shift = 0 if high is None or syntax.is_encapsulated else max(high + 1 - bits, 0)
+    if not signed and not shift and raw.dtype.kind == "u" and int(raw.max()) <= full:
+        return raw.astype(np.uint16, copy=False)  # nearly all files
     if syntax.is_encapsulated:
         lowest = 2 ** (bits - 1) if signed else 0
         return np.clip(raw.astype(np.int32) + lowest, 0, full).astype(np.uint16)
-    high = _whole(data, "HighBit")
-    shift = max((bits - 1 if high is None else high) - bits + 1, 0)
     unsigned = raw.view(raw.dtype.str.replace("i", "u"))
     codes: NDArray[np.uint16] = ((unsigned >> shift) & full).astype(np.uint16)
     # In two's complement, turning the sign's bit adds what makes the smallest number zero.

@@ -132,7 +132,7 @@ def paint(chest: Chest, view: View, grid: Grid) -> Thickness:
     # Fine structure and vessels fill a part of the lung's air; neither is where there is no lung.
     filled = paint_vessels(chest.vessels, view, grid)
     filled *= np.minimum(air * np.float32(1 / 30), 1)
-    filled += air * (np.float32(0.035) * texture)
+    filled += air * (np.float32(0.025) * texture)
     opacity = grid.zeros()
     for body, peak in chest.opacities:
         box, half = half_chord(grid, view.project(body))
@@ -144,7 +144,7 @@ def paint(chest: Chest, view: View, grid: Grid) -> Thickness:
     tissue -= np.float32(1 - LUNG_DENSITY) * air
     tissue += filled
     tissue += opacity
-    tissue *= 1 + np.float32(0.006) * texture[::-1]
+    tissue *= 1 + np.float32(0.004) * texture[::-1]
     for body in chest.airways:
         box, half = half_chord(grid, view.project(body))
         tissue[box] -= 2 * half
@@ -264,11 +264,11 @@ def _field(seed: int, patient: str) -> Plane:
     f = np.arange(side, dtype=np.float32)
     squared = np.add.outer(f * f, f * f)
     squared += np.float32(30)  # nothing larger than about 90 mm
-    squared *= np.sqrt(np.sqrt(squared)) ** 2
+    squared *= np.sqrt(squared)
     white /= np.sqrt(squared)
     white[0, 0] = 0
     made: Plane = idctn(white, norm="ortho", workers=1)
-    return made * np.float32(side / 2.75)
+    return made * np.float32(side / 0.58)
 
 
 def _texture(key: tuple[int, str], grid: Grid, view: View) -> Plane:

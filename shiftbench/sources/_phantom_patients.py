@@ -65,8 +65,9 @@ def rows_of(cohort: Cohort, patients: Sequence[int]) -> list[Row]:
     older = _uniform(cohort, "age", ids) * 0.7 + _uniform(cohort, "age, further", ids) * 0.3
     age = np.clip(18 + 70 * older + 18 * lean, 18, 89).astype(int)
     pair = _uniform(cohort, "second radiograph", ids)
-    moves = (pair < cohort.shared_devices) & (len(names) > 1)
-    twice = moves | (pair < cohort.shared_devices + cohort.repeated)
+    shared = pair < cohort.shared_devices
+    moves = shared & (len(names) > 1)
+    twice = moves | (~shared & (pair < cohort.shared_devices + cohort.repeated))
     step = 1 + _below(len(names) - 1, _uniform(cohort, "second device", ids))
     images = [(i, n) for i in range(len(ids)) for n in (1, 2)[: 1 + int(twice[i])]]
     radiographs = [f"phantom-{patients[i]:06d}-{n}" for i, n in images]

@@ -14,7 +14,8 @@ from shiftbench.sources._dicom_header import import_pydicom, read_header
 from shiftbench.sources._grey_image import IMAGE_SUFFIXES, image_size
 from shiftbench.sources._radiograph_files import Listing, Located
 from shiftbench.sources._radiograph_header import Header, header_of
-from shiftbench.sources._radiograph_manifest import Manifest, Row, join
+from shiftbench.sources._radiograph_join import join
+from shiftbench.sources._radiograph_manifest import Manifest, Row
 
 __all__ = ["Found", "Scanned", "Wanted", "collect", "layout_of"]
 

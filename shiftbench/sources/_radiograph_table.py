@@ -10,7 +10,7 @@ from shiftbench.pseudonyms import Key
 from shiftbench.radiograph import ACQUISITION_COLUMNS, PERSON_COLUMNS
 from shiftbench.schema import PRIVATE_COLUMNS
 from shiftbench.sources._radiograph_files import Listing
-from shiftbench.sources._radiograph_manifest import kept_columns
+from shiftbench.sources._radiograph_join import kept_columns
 from shiftbench.sources._radiograph_scan import Found
 
 __all__ = ["RESERVED", "examples_table"]

@@ -18,6 +18,7 @@ from shiftbench.cli import main
 from shiftbench.errors import ConfigurationError
 from shiftbench.evaluation import effective_patches, ood, ood_by_patches
 from shiftbench.grading.summary import summary, tables
+from shiftbench.results import read_results
 from shiftbench.schema import ClassLabel
 from shiftbench.statistics import stream
 from shiftbench.store.manifest import sealed
@@ -237,7 +238,7 @@ def test_the_summary_shows_radiographs(results):
     assert "AUROC, OOD against id_test, by radiograph" in text
     assert "independent examples that those of one are worth, by radiograph" in text
     worth = row(results, "effective_patches_by_radiograph", "id_test").value
-    assert f"{worth:.4f} [" in text
+    assert f"{worth:.1f} [" in text
     assert "auroc\\_by\\_radiograph" in tables(results, "markdown")
 
 
@@ -321,7 +322,7 @@ def test_from_the_command_line(bench, predicted, tmp_path, capsys):
     words = ["--unit", "radiograph", "--patches", "1", "2", "--resamples", "100"]
     main(["evaluate", bench.url, str(predicted), *words, "--out", str(out)])
     assert "by radiograph" in capsys.readouterr().out
-    curves = sb.results.read_results(out).curves.to_pandas()
+    curves = read_results(out).curves.to_pandas()
     assert sorted(curves[curves.curve == "auroc_against_patches"].x.unique()) == [1, 2, 6]
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import pickle
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shiftbench.errors import ConfigurationError, ContentError, SourceError
+from shiftbench.errors import ConfigurationError, ContentError, MissingExtraError, SourceError
 from shiftbench.pseudonyms import open_key
 from shiftbench.radiograph import ACQUISITION_COLUMNS, PERSON_COLUMNS, RadiographSource, grey_png
 from shiftbench.schema import PRIVATE_COLUMNS, REJECTED, Source
 from shiftbench.sources._bimcv import one_name_a_person
 from shiftbench.sources._device_names import device_name
 from shiftbench.sources._radiograph_header import age_in_years, number, sex_of, view_of
-from shiftbench.sources._radiograph_manifest import Names, _lines, _row, join, kept_columns
+from shiftbench.sources._radiograph_join import join, kept_columns
+from shiftbench.sources._radiograph_manifest import Names, _lines, _row
 from shiftbench.sources.radiographs import Radiographs
 
 PUBLIC = {"example_id", "cluster_id", *ACQUISITION_COLUMNS, *PERSON_COLUMNS}
@@ -517,6 +519,22 @@ def test_names_join_what_is_connected(said) -> None:
             assert (p1 == p2) == same
 
 
+def test_bimcv_says_nothing_of_a_patient(tmp_path, caplog, capfd) -> None:
+    person = {"patient": "7719203", "model": "Zweistein 7719203"}
+    open_key()
+    capfd.readouterr()
+    for k, more in enumerate(({}, {"photometric": "ZWEISTEIN"}, {"modality": "ZWEISTEIN"})):
+        files = {f"run-{k}_dx.png": TWELVE, f"run-{k}_dx.json": header(**person, **more)}
+        bimcv(tmp_path, files, "sub-Zweistein")
+    bimcv(tmp_path, {"run-9_dx.png": TWELVE, "run-9_dx.json": b'{"Zweistein": '}, "sub-Zweistein")
+    found = Radiographs(str(tmp_path)).scan()
+    assert (found.examples.num_rows, found.rejected.num_rows) == (1, 3)
+    public = found.examples.drop_columns(list(PRIVATE_COLUMNS)).to_pylist()
+    assert public[0]["device"] == "Philips", "the model repeats the patient's name"
+    said = repr((public, found.rejected.to_pylist(), found.counts, caplog.text, capfd.readouterr()))
+    assert not [w for w in FORBIDDEN if w.decode() in said.lower()]
+
+
 def test_bimcv_with_a_manifest(tmp_path) -> None:
     bimcv(tmp_path, {"run-1_dx.png": TWELVE, "run-1_dx.json": header()})
     (tmp_path / "list.csv").write_text("image,finding\nsub-S1_ses-E1_run-1_dx.png,COVID\n")
@@ -552,6 +570,19 @@ def test_dicom_with_a_manifest(tmp_path) -> None:
     assert rows["b.dcm"]["device"] == "Agfa"
     assert rows["b.dcm"]["view"] == "AP"
     assert rows["a.dcm"]["cluster_id"] == rows["b.dcm"]["cluster_id"]
+
+
+def test_without_pydicom(tmp_path, monkeypatch) -> None:
+    from shiftbench.sources._dicom_header import import_pydicom
+
+    options = collection(tmp_path / "png", ROWS, IMAGES)
+    (tmp_path / "dicom").mkdir()
+    (tmp_path / "dicom" / "a.dcm").write_bytes(b"DICM")
+    import_pydicom.cache_clear()
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(MissingExtraError, match=r"shiftbench\[dicom\]"):
+        Radiographs(str(tmp_path / "dicom")).scan()
+    assert Radiographs(**options).scan().examples.num_rows == 3
 
 
 def test_manifest_and_key_in_the_folder_are_no_radiographs(tmp_path) -> None:
