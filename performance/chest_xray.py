@@ -171,19 +171,55 @@ def measured(place: Path, how: str) -> Iterator[dict[str, Any]]:
         for k in ("groups", "patients", "matched", "not_matched", "patches_as_good_as_disjoint")
     }
     results = bench.evaluate(predictions(bench, folder.parent), patches=COUNTS)
-    for row in results.records():
-        if row["metric"] in ("auroc", "auroc_by_radiograph", "effective_patches"):
+    wanted = ("auroc", "auroc_by_radiograph", "effective_patches_by_radiograph")
+    for row in results.table.to_pylist():
+        if row["metric"] in wanted:
             kept = ("model", "split", "metric", "value", "low", "high", "n", "n_clusters")
             yield {"how": how, "what": "metric"} | {k: row[k] for k in kept}
-    for row in results.curve_records():
+    for row in results.curves.to_pylist():
         if row["curve"] == "auroc_against_patches":
-            yield {"how": how, "what": "curve"} | {
-                k: row[k] for k in ("model", "series", "x", "y", "low", "high")
-            }
+            kept = ("model", "series", "x", "y", "low", "high")
+            yield {"how": how, "what": "curve"} | {k: row[k] for k in kept}
 
 
-def markdown(lines: list[dict[str, Any]]) -> list[str]:
-    return [json.dumps(line) for line in lines]
+def markdown(lines: list[dict[str, Any]]) -> Iterator[str]:
+    """The tables of docs/xray.md."""
+    tests = sorted({x["series"] for x in lines if x["what"] == "curve"})
+    for test in tests:
+        yield f"\n`{test}`, AUROC by radiograph from so many patches of each:\n"
+        yield "| detector | pixels | " + " | ".join(map(str, COUNTS)) + " |"
+        yield "|" + " --- |" * (len(COUNTS) + 2)
+        for model in DETECTORS:
+            for how in SPACINGS:
+                cells = [
+                    next(
+                        f"{x['y']:.2f} [{x['low']:.2f}, {x['high']:.2f}]"
+                        for x in lines
+                        if x["what"] == "curve"
+                        and (x["how"], x["model"], x["series"]) == (how, model, test)
+                        and x["x"] == n
+                    )
+                    for n in COUNTS
+                ]
+                yield f"| {model.replace('_', ' ')} | {how} | " + " | ".join(cells) + " |"
+    yield "\n| target | space | distance | " + " | ".join(SPACINGS) + " |"
+    yield "|" + " --- |" * (3 + len(SPACINGS))
+    found = {
+        (x["target"], x["space"], x["distance"], x["how"]): x
+        for x in lines
+        if x["what"] == "distance" and x["distance"] in ("mmd", "c2st")
+    }
+    for target, space, distance in sorted({k[:3] for k in found}):
+        cells = []
+        for how in SPACINGS:
+            x = found[target, space, distance, how]
+            low, high = (f"{x[k]:.3g}" if x[k] is not None else "" for k in ("low", "high"))
+            cells.append(f"{x['value']:.3g} [{low}, {high}], p {x['p_value']:.2g}")
+        yield f"| `{target}` | {space} | {distance} | " + " | ".join(cells) + " |"
+    yield ""
+    for x in lines:
+        if x["what"] == "audit" and x["how"] == next(iter(SPACINGS)):
+            yield f"- `id_test` → `{x['target']}`: {x['words']}"
 
 
 if __name__ == "__main__":

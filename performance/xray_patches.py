@@ -14,7 +14,7 @@ options; with two configs it keeps the encoded patches in memory for the second.
 Prints one JSON object. A ratio above 1 says that we are faster. `--memory` measures peak memory
 instead, of every process, for 60 and for 240 radiographs (hard links).
 
-    python performance/xray_patches.py [--rounds 3] [--folder DIR] [--memory]
+    python performance/xray_patches.py [--files 60] [--rounds 3] [--folder DIR] [--memory]
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def patches_of(folder: Path, configs: int) -> XrayPatches:
         key_file=str(folder / "pseudonyms.key"),
     )
     devices = ("one", "other")[:configs]
-    return XrayPatches(source, in_distribution=devices, match=("none",), patches=PATCHES, size=SIZE)
+    return XrayPatches(
+        source, in_distribution=devices, match=("none",), patches=PATCHES, size=SIZE, min_patients=5
+    )
 
 
 def write(builder: XrayPatches, shards: list[Shard], out: Path) -> None:
@@ -151,10 +153,10 @@ def bare(shards: list[Shard], where: dict[str, dict[str, Any]], out: Path) -> No
                 writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def speed(folder: Path, rounds: int) -> dict[str, Any]:
+def speed(folder: Path, files: int, rounds: int) -> dict[str, Any]:
     """Ratios, all contenders in turns."""
-    make_files(folder / "source")
-    found: dict[str, Any] = {"measured": "xray_patches", "files": FILES, "rounds": rounds}
+    make_files(folder / "source", files)
+    found: dict[str, Any] = {"measured": "xray_patches", "files": files, "rounds": rounds}
     for configs in (1, 2):
         builder = patches_of(folder / "source", configs)
         shards = list(builder.plan(builder.source.scan(), seed=SEED).shards())
@@ -217,6 +219,7 @@ def memory(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", help="where to make the files; by default the temporary one")
     parser.add_argument("--memory", action="store_true")
@@ -230,7 +233,7 @@ def main() -> None:
         if options.memory:
             print(json.dumps(memory(folder)))
         else:
-            print(json.dumps(speed(folder, options.rounds)))
+            print(json.dumps(speed(folder, options.files, options.rounds)))
 
 
 if __name__ == "__main__":

@@ -224,12 +224,13 @@ def _check_apart(source: Source, out: Location) -> None:
     folder = out.local.resolve()
     for name in _private_fields(source):
         value = getattr(source, name)
-        if isinstance(value, str | PurePath) and "://" not in str(value):
-            if Path(value).resolve().is_relative_to(folder):
-                raise ConfigurationError(
-                    f"the {name.replace('_', ' ')} would lie inside the output {out.url!r}, which "
-                    f"others are given; name another place with --{name.replace('_', '-')} or --out"
-                )
+        if not isinstance(value, str | PurePath) or "://" in str(value):
+            continue
+        if Path(value).resolve().is_relative_to(folder):
+            raise ConfigurationError(
+                f"the {name.replace('_', ' ')} would lie inside the output {out.url!r}, which "
+                f"others are given; name another place with --{name.replace('_', '-')} or --out"
+            )
 
 
 def _private_fields(source: Source) -> set[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ContentError
 from shiftbench.radiograph import Radiograph, grey_png
+from shiftbench.store.check import HashedImage, pixel_hash
 
 from ._gathered import Gathered, gathered
 from ._spool import spool
@@ -27,7 +28,7 @@ LEVEL = 1
 were 8 bits) and takes ten times as long; decoding takes the same time."""
 
 _CONTENT = ("image", "top", "left", "region", "blank")
-_Content = tuple[bytes, int, int, str, bool]
+_Content = tuple[bytes, bytes, int, int, str, bool]
 
 Grey = NDArray[np.float32]
 Decoder = Callable[[str], Radiograph]
@@ -176,7 +177,8 @@ class PatchReader:
             content = self._content(wanted)
             if wanted.again:
                 self._keep(wanted, content)
-        return dict(zip(_CONTENT, content, strict=True))
+        png, pixels, *others = content
+        return dict(zip(_CONTENT, (HashedImage(png, pixels), *others), strict=True))
 
     def _kept(self, wanted: PatchLocator) -> _Content | None:
         """The patch as it was kept; what was gathered of its radiograph then is so again."""
@@ -207,8 +209,11 @@ class PatchReader:
         patches, k = self._patches(wanted), wanted.k
         if not 0 <= k < len(patches.pixels):
             raise ContentError(f"there is no patch {k}: {len(patches.pixels)} were cut, from 0")
+        pixels = patches.pixels[k]
+        raw = np.ascontiguousarray(pixels.astype("<u2", copy=False)).data
         return (
-            grey_png(patches.pixels[k], level=self.level),
+            grey_png(pixels, level=self.level),
+            pixel_hash("I;16", *pixels.shape[::-1], raw),
             int(patches.top[k]),
             int(patches.left[k]),
             patches.region,

@@ -243,7 +243,7 @@ def _opacities(
         outward = 1 if lung.x > 0 else -1
         x = lung.x + outward * lung.a * gen.uniform(-0.25, 0.6)
         y = lung.y + lung.b * gen.uniform(-0.6, 0.3)
-        size, peak = gen.uniform(11, 30), gen.uniform(7, 26)
+        size, peak = gen.uniform(12, 32), gen.uniform(9, 32)
         for _ in range(int(gen.integers(2, 5))):
             far, way = gen.uniform(0, 0.8) * size, gen.uniform(0, 2 * np.pi)
             a, b = size * gen.uniform(0.6, 1.2, 2)
