@@ -76,16 +76,15 @@ def gathered(levels: NDArray[np.uint16]) -> Gathered:
 
 
 def _thumbnail(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    starts = [np.arange(SIDE) * n // SIDE for n in levels.shape]
-    sums = np.add.reduceat(levels, starts[0], axis=0, dtype=np.uint64)
-    sums = np.add.reduceat(sums, starts[1], axis=1, dtype=np.uint64)
     # Where there are fewer pixels than areas, neighbouring areas are one pixel.
-    heights, widths = (
-        np.maximum(np.diff(np.append(s, n)), 1) for s, n in zip(starts, levels.shape, strict=True)
+    rows, columns = (
+        [(i * n // SIDE, max((i + 1) * n // SIDE, i * n // SIDE + 1)) for i in range(SIDE)]
+        for n in levels.shape
     )
-    means = sums / np.outer(heights, widths)
+    bands = np.stack([levels[a:b].sum(axis=0, dtype=np.uint64) for a, b in rows])
+    sums = np.stack([bands[:, a:b].sum(axis=1) for a, b in columns], axis=1)
+    areas = np.outer([b - a for a, b in rows], [b - a for a, b in columns])
+    means = sums / areas
     low, high = means.min(), means.max()
-    scaled: NDArray[np.uint8] = np.rint((means - low) * (255 / max(high - low, 1e-9))).astype(
-        np.uint8
-    )
-    return scaled
+    scaled = np.rint((means - low) * (255 / max(high - low, 1e-9)))
+    return np.asarray(scaled, np.uint8)

@@ -155,7 +155,7 @@ def standardised(radiograph: Radiograph, intensity: Intensity = "bits_stored") -
     # The rule looks at each value by itself, and at the largest: a table does for all pixels.
     ramp = np.arange(int(radiograph.pixels.max(initial=0)) + 1, dtype=np.uint16)[None]
     table = _levels(replace(radiograph, pixels=ramp, mask=None).normalised(intensity))[0]
-    return replace(radiograph, pixels=table[radiograph.pixels], bits=16, inverted=False)
+    return replace(radiograph, pixels=np.take(table, radiograph.pixels), bits=16, inverted=False)
 
 
 def cut(radiograph: Radiograph, ident: str, settings: Cut, change: Change | None = None) -> Patches:

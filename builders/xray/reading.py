@@ -213,7 +213,7 @@ class PatchReader:
         raw = np.ascontiguousarray(pixels.astype("<u2", copy=False)).data
         return (
             grey_png(pixels, level=self.level),
-            pixel_hash("I;16", *pixels.shape[::-1], raw),
+            pixel_hash("I;16", self.settings.size, self.settings.size, raw),
             int(patches.top[k]),
             int(patches.left[k]),
             patches.region,

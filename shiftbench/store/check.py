@@ -196,6 +196,7 @@ class HashedImage(bytes):
     pixels: bytes
 
     def __new__(cls, data: bytes, pixels: bytes) -> HashedImage:
+        """The encoded image, and the hash of its pixels."""
         made = super().__new__(cls, data)
         made.pixels = pixels
         return made
