@@ -135,8 +135,8 @@ def bare(shards: list[Shard], where: dict[str, dict[str, Any]], out: Path) -> No
                             last, pixels = file, np.asarray(image)
                     top, left = where[ident]["top"], where[ident]["left"]
                     crop = pixels[top : top + SIZE, left : left + SIZE]
-                    scaled = crop * np.float32(1 / 4095) * np.float32(65535)
-                    encoded[ident] = grey_png(np.rint(scaled).astype(np.uint16), level=LEVEL)
+                    scaled = np.rint(crop * (65535 / 4095)).astype(np.uint16)
+                    encoded[ident] = grey_png(scaled, level=LEVEL)
                 data = pa.array([encoded[i] for i in ids], pa.binary())
                 made: dict[str, Any] = {
                     name: pa.array([where[i][name] for i in ids], schema.field(name).type)

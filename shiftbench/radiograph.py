@@ -91,6 +91,22 @@ class Radiograph:
                 f"{self.bits} bits; a radiograph has one frame of one channel, at most 16 bits"
             )
 
+    def full(self, rule: Intensity = "bits_stored") -> int:
+        """The stored value that a rule makes 1; see `normalised`.
+
+        Examples
+        --------
+        >>> image = Radiograph(np.array([[0, 1023]], np.uint16), bits=10)
+        >>> image.full(), image.full("maximum")
+        (1023, 4095)
+        """
+        if rule == "maximum":
+            brightest = int(self.pixels.max(initial=0))
+            return 4095 if brightest <= 4095 else 16383 if brightest <= 16383 else 65535
+        if rule != "bits_stored":
+            raise ConfigurationError(f"intensity is {rule!r}; allowed: 'bits_stored' and 'maximum'")
+        return (1 << self.bits) - 1
+
     def normalised(self, rule: Intensity = "bits_stored") -> NDArray[np.float32]:
         """The image as numbers from 0 (black) to 1 (white), MONOCHROME1 turned round.
 
@@ -113,14 +129,7 @@ class Radiograph:
         >>> round(float(image.normalised("maximum")[0, 1]), 3)
         0.75
         """
-        full = 2**self.bits - 1
-        if rule == "maximum":
-            brightest = int(self.pixels.max(initial=0))
-            full = next(f for f in (4095, 16383, 65535) if brightest <= f)
-        elif rule != "bits_stored":
-            raise ConfigurationError(
-                f"intensity is {rule!r}; allowed: 'bits_stored' and 'maximum'"
-            )
+        full = self.full(rule)
         scaled = self.pixels * np.float32(1 / full)
         np.clip(scaled, 0, 1, out=scaled)  # padding may lie beyond the bits stored
         return np.subtract(np.float32(1), scaled, out=scaled) if self.inverted else scaled

@@ -152,10 +152,14 @@ def standardised(radiograph: Radiograph, intensity: Intensity = "bits_stored") -
     """
     if intensity == "bits_stored" and radiograph.bits == 16 and not radiograph.inverted:
         return radiograph
-    # The rule looks at each value by itself, and at the largest: a table does for all pixels.
-    ramp = np.arange(int(radiograph.pixels.max(initial=0)) + 1, dtype=np.uint16)[None]
-    table = _levels(replace(radiograph, pixels=ramp, mask=None).normalised(intensity))[0]
-    return replace(radiograph, pixels=np.take(table, radiograph.pixels), bits=16, inverted=False)
+    # In whole numbers: those of float32 would round a few values of an inverted copy otherwise.
+    # There are no ties, since the divisor is odd.
+    full = radiograph.full(intensity)
+    stored = np.minimum(np.arange(int(radiograph.pixels.max(initial=0)) + 1), full)
+    shown = full - stored if radiograph.inverted else stored
+    table = ((2 * FULL * shown + full) // (2 * full)).astype(np.uint16)
+    pixels = np.take(table, radiograph.pixels)
+    return replace(radiograph, pixels=pixels, bits=16, inverted=False)
 
 
 def cut(radiograph: Radiograph, ident: str, settings: Cut, change: Change | None = None) -> Patches:

@@ -230,7 +230,7 @@ def _nearest(query: Floats, still: Floats, own: Ints, people: Ints) -> tuple[Int
     The best of every tile, of which there are several, and of those the best: sorting whole rows
     would take longer than the products.
     """
-    width = min(max(len(still) // 32, 64), _TILE)
+    width = min(max(len(still) // 32, 1), _TILE)
     starts = range(0, len(still), width)
     near = np.empty((len(query), len(starts)), np.int64)
     value = np.empty(near.shape, np.float32)

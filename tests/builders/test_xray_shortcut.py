@@ -165,3 +165,19 @@ def test_radiographs_without_finding_are_left_out() -> None:
     reasons = [divided.counts[d]["reasons"]["no finding"] for d in "AB"]
     assert reasons == [5, 5]
     check_conservation(divided)
+
+
+def test_a_patient_with_images_in_all_cells_serves_one_split_in_all() -> None:
+    """Otherwise each cell would take patients of its own, and the splits be a third as large."""
+    n = 80
+    table = radiographs(
+        cluster_id=[f"p{i}" for i in range(n)] * 4,
+        device=["A"] * 2 * n + ["B"] * 2 * n,
+        finding=(["no"] * n + ["yes"] * n) * 2,
+    )
+    divided = plan(table, 0.5)
+    check_patients_apart(table, divided)
+    # A split needs as many patients as its largest cell: T (1.5 (1 + test) + test + validation)/4.
+    total = 4 * n / (1.5 * 1.3 + 0.4)
+    used = sum(len(divided.splits[name]) for name in ("train", "validation", "id_test"))
+    assert used > 0.95 * total
