@@ -71,7 +71,8 @@ def make_files(folder: Path, files: int = FILES) -> None:
             path.write_bytes(grey_png(np.roll(pixels, (31 * k, 17 * k), (0, 1)), level=LEVEL))
         else:
             path.hardlink_to(images / f"{k % FILES:05d}.png")
-        lines.append(f"{path.name},{k},{'one' if k % 3 else 'other'},12")
+        # Read as of more bits, the same file is another picture: equal ones would stop the build.
+        lines.append(f"{path.name},{k},{'one' if k % 3 else 'other'},{12 + k // FILES}")
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -85,9 +86,8 @@ def patches_of(folder: Path, configs: int) -> XrayPatches:
         key_file=str(folder / "pseudonyms.key"),
     )
     devices = ("one", "other")[:configs]
-    return XrayPatches(
-        source, in_distribution=devices, match=("none",), patches=PATCHES, size=SIZE, min_patients=5
-    )
+    options = {"patches": PATCHES, "patch_size": SIZE, "min_patients": 5}
+    return XrayPatches(source, in_distribution=devices, match=("none",), **options)
 
 
 def write(builder: XrayPatches, shards: list[Shard], out: Path) -> None:

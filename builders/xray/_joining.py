@@ -11,10 +11,14 @@ from ._columns import Rows
 from ._pairs import Pairing, pair
 from ._strata import Counts, Strata
 
-__all__ = ["KEPT_SHARE", "Joined", "Problem"]
+__all__ = ["KEPT_SHARE", "MOST_MOVED", "Joined", "Problem"]
 
 KEPT_SHARE = 0.5
 """A test set keeps at least this share of its radiographs, all that joins it together."""
+
+MOST_MOVED = 0.2
+"""Total variation by which the shares of a test set's strata may change: it stands for what was
+trained on, and a test of one finding alone would not."""
 
 MOST_TIMES = 64
 """How many times as large as the least matched set a test set may stay."""
@@ -135,6 +139,13 @@ class Problem:
             return (
                 f"{called} would keep {len(after)} of {len(before)} radiographs, less than "
                 f"{KEPT_SHARE:.0%}"
+            )
+        shares = [self.strata.count(rows) / len(rows) for rows in (before, after)]
+        moved = float(np.abs(shares[0] - shares[1]).sum() / 2)
+        if moved > MOST_MOVED:
+            return (
+                f"{called} would be another mix: {moved:.0%} of it would move between the values, "
+                f"more than {MOST_MOVED:.0%}"
             )
         return self._too_few({called: after}, {called: before})
 

@@ -71,7 +71,7 @@ class XrayPatches:
     acquisition : tuple of str
         Simulated changes, such as ``dose=2``, or a name for its five severities: one more config
         a device. Exact on phantoms, a surrogate on finished images.
-    size : int
+    patch_size : int
         Side of a patch in pixels.
     patches : int
         Patches of each radiograph.
@@ -107,7 +107,7 @@ class XrayPatches:
     test: float = 0.3
     shortcut: float | None = None
     acquisition: tuple[str, ...] = ()
-    size: int = 128
+    patch_size: int = 128
     patches: int = 16
     region: Literal["central", "body", "whole"] = "central"
     share: float = 0.6
@@ -140,7 +140,7 @@ class XrayPatches:
     def cut(self, seed: int) -> Cut:
         """How a radiograph is cut."""
         return Cut(
-            size=self.size,
+            size=self.patch_size,
             patches=self.patches,
             region=self.region,
             share=self.share,
@@ -153,7 +153,7 @@ class XrayPatches:
         """Devices, splits and patches; see `Plan`."""
         allowed = (*getattr(self.source, "keep", ()),)
         check_columns(public_columns(metadata.examples), allowed)
-        radiographs, too_small = large_enough(metadata.examples, self.size, self.spacing)
+        radiographs, too_small = large_enough(metadata.examples, self.patch_size, self.spacing)
         gone = {radiograph_of(e) for e in excluded}
         usable = [e not in gone for e in radiographs["example_id"].to_pylist()]
         radiographs = radiographs.filter(pa.array(usable, pa.bool_()))
@@ -176,7 +176,7 @@ class XrayPatches:
         examples = patch_examples(
             radiographs,
             sheets,
-            size=self.size,
+            size=self.patch_size,
             device=maker.device_of,
             again=again,
             with_changes=bool(steps),

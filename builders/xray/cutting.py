@@ -32,6 +32,7 @@ _DRAWS = 64
 _MOST_PIXELS = 4096
 _MOST_PATCHES = 100_000
 _SAMPLE = 256
+_ROWS = 64
 
 Levels = NDArray[np.uint16]
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -158,7 +159,10 @@ def standardised(radiograph: Radiograph, intensity: Intensity = "bits_stored") -
     stored = np.minimum(np.arange(int(radiograph.pixels.max(initial=0)) + 1), full)
     shown = full - stored if radiograph.inverted else stored
     table = ((2 * FULL * shown + full) // (2 * full)).astype(np.uint16)
-    pixels = np.take(table, radiograph.pixels)
+    pixels = np.empty_like(radiograph.pixels)
+    for start in range(0, len(pixels), _ROWS):  # take widens the numbers that it looks up
+        rows = slice(start, start + _ROWS)
+        np.take(table, radiograph.pixels[rows], out=pixels[rows], mode="clip")
     return replace(radiograph, pixels=pixels, bits=16, inverted=False)
 
 

@@ -1,4 +1,4 @@
-"""What the radiographs that were read have in common: leaks stop the build, look-alikes are told."""
+"""What the radiographs that were read have in common: leaks stop a build, look-alikes are told."""
 
 from __future__ import annotations
 

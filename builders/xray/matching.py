@@ -174,8 +174,9 @@ def match_devices(
     Notes
     -----
     Devices join one after the other, each time the one that leaves most of id_test. A device joins
-    if then id_test keeps at least half of the radiographs that it had before any matching, and
-    id_test and every matched OOD set `min_patients` patients, or half of theirs where that is less.
+    if then id_test keeps at least half of the radiographs that it had before any matching and
+    nearly their mix (`MOST_MOVED`), and id_test and every matched OOD set `min_patients` patients,
+    or half of theirs where that is less.
     With strata there is a unit u(s) of radiographs of stratum s, at most what any of these sets
     has, and each set holds exactly k u(s) with the largest whole k that its own numbers allow
     (`equal`: k = 1); the unit is chosen so that the sets stay large. A device that does not join

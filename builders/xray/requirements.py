@@ -55,7 +55,7 @@ def large_enough(
     if len(rows) == len(radiographs) and len(rows):
         raise ConfigurationError(
             f"every radiograph is smaller than a patch of {size} pixels{at} (the first has "
-            f"{pixels[0][0]} x {pixels[0][1]}); lower --size"
+            f"{pixels[0][0]} x {pixels[0][1]}); lower --patch-size"
             + (" or --spacing" if spacing is not None else "")
         )
     return radiographs.filter(pa.array(~small)), rejected

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.schema import unique_slugs
 from shiftbench.statistics import priorities
 
-from ._columns import Rows
+from ._columns import Rows, texts
 from .devices import MIN_PATIENTS, Devices, Dropped, parse_group
 
 __all__ = ["Divided", "check_shares", "choose_ood_validation", "patient_parts", "split_patients"]
 
 _NONE: Rows = np.empty(0, np.int64)
+
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,9 +210,10 @@ def patient_parts(
 ) -> dict[str, Rows]:
     """Some radiographs as train, validation and id_test, whole patients in each.
 
-    The order of the patients is random and the same in every config. Tests are taken from its
-    head and validation from its end: a larger share holds the patients of a smaller one, and
-    neither moves the other.
+    The patients come in a random order in which every finding and view (of a patient's first
+    radiograph) is spread evenly, so that the parts are alike in these even where patients are few.
+    Tests are taken from its head and validation from its end: a larger share holds the patients of
+    a smaller one, and neither moves the other.
 
     Raises
     ------
@@ -219,9 +224,7 @@ def patient_parts(
     encoded = radiographs["cluster_id"].take(pa.array(rows)).combine_chunks().dictionary_encode()
     patient = encoded.indices.to_numpy(zero_copy_only=False)
     names = encoded.dictionary.to_pylist()
-    rank = np.empty(len(names), np.int64)
-    rank[np.argsort(priorities(seed, "xray split", names), kind="stable")] = np.arange(len(names))
-    place = rank[patient]
+    place = _spread_evenly(names, _strata_of(radiographs, rows, patient), seed)[patient]
     n_test = round(test * len(names))
     begin = len(names) - round(validation * len(names))
     return {
@@ -229,6 +232,37 @@ def patient_parts(
         "validation": rows[place >= max(begin, n_test)],
         "id_test": rows[place < n_test],
     }
+
+
+SPREAD = ("finding", "view")
+"""Columns by which the parts are made alike, where the source has them."""
+
+
+def _strata_of(radiographs: pa.Table, rows: Rows, patient: Codes) -> list[str]:
+    """Of each patient the values of `SPREAD` in the first radiograph."""
+    taken = radiographs.take(pa.array(rows))
+    parts = [texts(taken[name]) for name in SPREAD if name in taken.column_names]
+    order = np.asarray(pc.sort_indices(taken["example_id"]))
+    found = [""] * (int(patient.max(initial=-1)) + 1)
+    for row in order[::-1].tolist():
+        found[patient[row]] = "\x1f".join(part[row] or "" for part in parts)
+    return found
+
+
+def _spread_evenly(names: list[str], strata: list[str], seed: int) -> Codes:
+    """The place of each patient: a systematic sample of every stratum, however many are taken."""
+    random = priorities(seed, "xray split", names)
+    _, stratum = np.unique(strata, return_inverse=True)
+    order = np.lexsort((random, stratum))
+    sizes = np.bincount(stratum)
+    begins = np.cumsum(sizes) - sizes
+    rank = np.empty(len(names))
+    rank[order] = np.arange(len(names)) - begins[stratum[order]]
+    offsets = priorities(seed, "xray strata", sorted(set(strata))) / 2.0**64
+    key = (rank + offsets[stratum]) / sizes[stratum]
+    place = np.empty(len(names), np.int64)
+    place[np.lexsort((random, key))] = np.arange(len(names))
+    return place
 
 
 def check_shares(validation: float, test: float) -> None:

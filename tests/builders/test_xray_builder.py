@@ -17,7 +17,7 @@ from shiftbench.errors import ConfigurationError, IntegrityError, ShiftbenchErro
 from shiftbench.evaluation.points import roc_points
 from tests.radiographs import DEVICES, MadeRadiographs, Reader
 
-SMALL: dict[str, Any] = {"size": 48, "patches": 4, "min_patients": 5}
+SMALL: dict[str, Any] = {"patch_size": 48, "patches": 4, "min_patients": 5}
 
 
 def built(where: Path, source: Any = None, **options: Any) -> sb.benchmark.Benchmark:
@@ -170,7 +170,7 @@ def test_a_column_off_the_white_list_fails_the_build(tmp_path: Path) -> None:
 
 
 def test_a_device_that_cannot_be_matched_is_marked_loudly(tmp_path: Path) -> None:
-    source = MadeRadiographs(n_patients=160, confounded=("Dyne D",))
+    source = MadeRadiographs(n_patients=400, confounded=("Dyne D",))
     with pytest.warns(UserWarning) as caught:
         bench = built(
             tmp_path / "out", source, in_distribution=("Acme A",), ood_validation="Bolt B"
@@ -210,23 +210,23 @@ def test_a_shortcut_between_device_and_finding(tmp_path: Path) -> None:
 
 
 def test_simulated_changes_of_one_device(tmp_path: Path) -> None:
-    one = MadeRadiographs(n_patients=80, devices=DEVICES[:1])
+    one = MadeRadiographs(n_patients=160, devices=DEVICES[:1])
     with pytest.raises(ConfigurationError, match="no OOD device"):
         built(tmp_path / "none", one)
     measure = sb.measuring.settings.Measurement(
         spaces=("spectrum",), n_permutations=99, subsets=False, profile=False
     )
-    steps = ("dose=3", "blur=0.8")
+    steps = ("dose=5", "blur=0.5")
     bench = built(tmp_path / "out", one, acquisition=steps, measure=measure)
     [task] = [n for n, c in bench.manifest.configs.items() if c.kind == "task"]
     assert task == "acme_a_acquisition"
     found = examples(bench, task)
     units = {s: {r["radiograph"] for r in rows} for s, rows in found.items()}
-    assert units["ood_test_dose_3"] == units["ood_test_blur_0p8"]
-    assert not units["ood_test_dose_3"] & units["id_test"]
-    assert {r["change"] for r in found["ood_test_dose_3"]} == {"dose=3"}
+    assert units["ood_test_dose_5"] == units["ood_test_blur_0p5"]
+    assert not units["ood_test_dose_5"] & units["id_test"]
+    assert {r["change"] for r in found["ood_test_dose_5"]} == {"dose=5"}
     lines = {r["split"]: r for r in bench.table("severities").to_pylist()}
-    assert set(lines) == {"ood_test_dose_3", "ood_test_blur_0p8"}
+    assert set(lines) == {"ood_test_dose_5", "ood_test_blur_0p5"}
     for line in lines.values():
         assert line["made"] == "surrogate"
         assert line["distance"] == "mmd"
@@ -245,7 +245,7 @@ def test_simulated_changes_of_one_device(tmp_path: Path) -> None:
         ({"match": ("veiw",)}, "did you mean 'view'"),
         ({"match": ("device",)}, "the device is made of it"),
         ({"only": ("view",)}, "is no condition|give a column"),
-        ({"size": 400}, "smaller than a patch of 400"),
+        ({"patch_size": 400}, "smaller than a patch of 400"),
         ({"spacing": 0.1}, "finer than the pixels"),
         ({"acquisition": ("dosis=1",)}, "did you mean 'dose'"),
         ({"acquisition": ("dose=0",)}, "changes nothing"),
@@ -267,7 +267,7 @@ def test_other_sources_are_refused() -> None:
 
 
 def test_resampled_to_millimetres(tmp_path: Path) -> None:
-    bench = built(tmp_path / "out", spacing=0.4, size=32, in_distribution=("Acme A",))
+    bench = built(tmp_path / "out", spacing=0.4, patch_size=32, in_distribution=("Acme A",))
     row = bench.load("acme_a", split="id_test")[0]
     assert row["image"].size == (32, 32)
     assert max(row["top"], row["left"]) <= 80 - 32

@@ -140,10 +140,12 @@ def test_sizes_by_hand() -> None:
     assert joined([4, 8], E=[8, 4]) == {"test": [4, 4], "E": [4, 4]}
     # A stratum that the device has not would cost more than half of the test set.
     assert joined([4, 8], E=[40, 0]) == {"test": [4, 8]}
-    # E takes a third of the test set, as much as may go and F would too: the first by name joins.
-    assert joined([4, 4, 4], E=[9, 9, 0], F=[0, 9, 9]) == {"test": [4, 4, 0], "E": [9, 9, 0]}
-    # E takes nothing and F a quarter: both join, and E gives up what F has not.
-    assert joined([6, 6, 6, 6], E=[9, 9, 9, 9], F=[0, 9, 9, 8]) == {
+    # E takes a sixth of the test set, and F would another: the first by name joins.
+    assert joined([12, 3, 3], E=[12, 3, 0], F=[12, 0, 3]) == {"test": [12, 3, 0], "E": [12, 3, 0]}
+    # Enough would be left, but of one value alone: no test of what was trained on.
+    assert joined([9, 4], E=[9, 0]) == {"test": [9, 4]}
+    # E takes nothing and F a seventh: both join, and E gives up what F has not.
+    assert joined([3, 6, 6, 6], E=[9, 9, 9, 9], F=[0, 9, 9, 8]) == {
         "test": [0, 6, 6, 6], "E": [0, 9, 9, 9], "F": [0, 8, 8, 8],
     }  # fmt: skip
 
@@ -366,8 +368,8 @@ def test_chest_xray(shared_data: Path) -> None:
     assert (divided.matched, divided.confounded) == (("0.171",), ("0.143",))
     assert divided.ood_validation_devices == ("0.139",)
     assert {n: len(r) for n, r in divided.splits.items()} == {
-        "train": 76, "validation": 11, "id_test": 42,
-        "ood_validation": 15, "ood_test_0_143": 39, "ood_test_0_171": 42,
+        "train": 78, "validation": 11, "id_test": 41,
+        "ood_validation": 15, "ood_test_0_143": 39, "ood_test_0_171": 41,
     }  # fmt: skip
     wanted = shares(table, divided.id_test, FINDING_VIEW.columns)
     assert shares(table, divided.ood_tests["0.171"], FINDING_VIEW.columns) == wanted

@@ -39,7 +39,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return plant_dicom(tmp_path_factory.mktemp("planted"))
 
 
-BUILD = ("build", "xray", "--size", "48", "--patches", "3", "--min-patients", "5",
+BUILD = ("build", "xray", "--patch-size", "48", "--patches", "3", "--min-patients", "5",
          "--no-measure")  # fmt: skip
 
 
