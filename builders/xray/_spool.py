@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -103,4 +104,5 @@ def spool() -> Spool:
     if pid not in _OF_PROCESS:
         _OF_PROCESS.clear()
         _OF_PROCESS[pid] = Spool()
+        atexit.register(_OF_PROCESS[pid].close)
     return _OF_PROCESS[pid]

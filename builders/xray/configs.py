@@ -14,10 +14,10 @@ from shiftbench.errors import ConfigurationError
 from shiftbench.plan import ConfigPlan, SplitPlan
 from shiftbench.radiograph import ACQUISITION_COLUMNS
 from shiftbench.schema import ClassLabel, Feature, Value, slug, unique_slugs
-from shiftbench.transforms.step import Step, acquisition
+from shiftbench.transforms.step import Step, acquisition_named
 
 from ._columns import Rows, texts
-from .cutting import effective_patches
+from .cutting import disjoint_patches
 from .devices import Devices
 from .leaks import check_patients
 from .matching import Matching, plan_splits
@@ -252,7 +252,7 @@ class ConfigMaker:
                 f"ood_test_{change_slug(str(s))}": {
                     "change": s.name,
                     "parameter": s.value,
-                    "unit": acquisition(s.name).unit,
+                    "unit": acquisition_named(s.name).unit,
                     "made": made[str(s)],
                     "unchanged": "id_test",
                 }
@@ -330,7 +330,7 @@ class ConfigMaker:
         }
         if known and self.builder.spacing is None and self.builder.region != "body":
             typical = sorted(known)[len(known) // 2]
-            disjoint = effective_patches(typical, self.builder.cut(self.seed))
+            disjoint = disjoint_patches(typical, self.builder.cut(self.seed))
             found["patches_as_good_as_disjoint"] = round(disjoint, 2)
         return found
 

@@ -17,7 +17,7 @@ from shiftbench.statistics import stream
 from ._regions import Box, Cells, body, central, whole
 from ._resampling import nearest, resampled
 
-__all__ = ["Cut", "Patches", "cut", "effective_patches", "standardised"]
+__all__ = ["Cut", "Patches", "cut", "disjoint_patches", "standardised"]
 
 FULL = 65535
 """White, in the patches."""
@@ -232,7 +232,7 @@ def cut(radiograph: Radiograph, ident: str, settings: Cut, change: Change | None
     )
 
 
-def effective_patches(shape: tuple[int, int], settings: Cut) -> float:
+def disjoint_patches(shape: tuple[int, int], settings: Cut) -> float:
     """How many patches side by side would show as much as n patches at random positions do.
 
     The area that at least one of the n patches covers, on average over their positions, divided
@@ -262,9 +262,9 @@ def effective_patches(shape: tuple[int, int], settings: Cut) -> float:
     The central 60 % of 512 × 512 pixels hold 5.7 patches of 128 × 128 side by side, and 64
     patches at random positions show 5.2 of them:
 
-    >>> round(effective_patches((512, 512), Cut(patches=64)), 2)
+    >>> round(disjoint_patches((512, 512), Cut(patches=64)), 2)
     5.21
-    >>> round(effective_patches((512, 512), Cut(patches=512)), 2)
+    >>> round(disjoint_patches((512, 512), Cut(patches=512)), 2)
     5.65
     """
     size = settings.size
@@ -314,7 +314,10 @@ def _pitch(pitch: float | None, before: int, after: int) -> float | None:
 
 
 def _levels(image: NDArray[np.float32]) -> Levels:
-    levels: Levels = np.rint(np.clip(image, 0, 1) * np.float32(FULL)).astype(np.uint16)
+    levels = np.empty(image.shape, np.uint16)
+    for start in range(0, len(levels), _ROWS):
+        rows = slice(start, start + _ROWS)
+        levels[rows] = np.rint(np.clip(image[rows], 0, 1) * np.float32(FULL))
     return levels
 
 

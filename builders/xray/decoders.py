@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shiftbench.errors import ContentError
 from shiftbench.radiograph import Radiograph
 from shiftbench.transforms.apply import apply_step
-from shiftbench.transforms.step import acquisition, parse_step
+from shiftbench.transforms.step import acquisition_named, parse_step
 
 __all__ = ["Decoders"]
 
@@ -59,7 +59,7 @@ class Decoders:
         step = parse_step(change)
         row_mm, column_mm = pitch
         if row_mm is None or column_mm is None:
-            if acquisition(step.name).needs_pitch:
+            if acquisition_named(step.name).needs_pitch:
                 raise ContentError(f"{change} needs the pixel spacing, and there is none")
             made = apply_step(image, step, seed=self.seed, ident=ident)
         else:

@@ -105,7 +105,7 @@ def plan_splits(
     >>> divided = plan_splits(
     ...     table, usable_devices(table), ("A",), matching=Matching(("view",)))
     >>> divided.matched, {name: len(rows) for name, rows in divided.splits.items()}
-    (('B',), {'train': 30, 'validation': 5, 'id_test': 14, 'ood_test_b': 35})
+    (('B',), {'train': 30, 'validation': 5, 'id_test': 14, 'ood_test_b': 40})
     """
     divided = split_patients(
         radiographs, devices, group, validation=validation, test=test, min_patients=min_patients,

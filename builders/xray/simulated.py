@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics import priorities
-from shiftbench.transforms.step import Step, acquisition, parse_step, severities
+from shiftbench.transforms.step import Step, acquisition_named, parse_step, severities
 
 from ._columns import Rows
 
@@ -45,7 +45,7 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
     if twice:
         raise ConfigurationError(f"acquisition names {', '.join(twice)} twice; leave one out")
     for step in steps:
-        if step.value == acquisition(step.name).identity:
+        if step.value == acquisition_named(step.name).identity:
             raise ConfigurationError(f"acquisition has {step}, which changes nothing; leave it out")
     return tuple(steps)
 

@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 _MODULES: dict[str, tuple[str, ...]] = {
-    "step": ("Acquisition", "Pitch", "Step", "acquisition", "parse_step", "severities"),
+    "step": ("Acquisition", "Pitch", "Step", "acquisition_named", "parse_step", "severities"),
     "apply": ("apply_step",),
     "examples": ("AcquisitionChange",),
     "tv": ("AcquisitionTransform",),

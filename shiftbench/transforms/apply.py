@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ContentError
 from shiftbench.statistics import stream
-from shiftbench.transforms.step import Pitch, Step, acquisition, parse_step
+from shiftbench.transforms.step import Pitch, Step, acquisition_named, parse_step
 
 __all__ = ["apply_step"]
 
@@ -61,7 +61,7 @@ def apply_step(
     [[64, 64], [64, 64]]
     """
     chosen = parse_step(step) if isinstance(step, str) else step
-    kind = acquisition(chosen.name)
+    kind = acquisition_named(chosen.name)
     full = _full_scale(image)
     grey = image if full is None else image.astype(np.float32) / np.float32(full)
     rng = stream(seed, f"acquisition {chosen.name}", ident)

@@ -11,7 +11,7 @@ import numpy as np
 from shiftbench.errors import ConfigurationError, ContentError, near_names
 from shiftbench.transforms._pictures import decoded, picture, pixels
 from shiftbench.transforms.apply import apply_step
-from shiftbench.transforms.step import Pitch, Step, acquisition, parse_step
+from shiftbench.transforms.step import Pitch, Step, acquisition_named, parse_step
 
 __all__ = ["AcquisitionChange"]
 
@@ -56,7 +56,7 @@ class AcquisitionChange:
         object.__setattr__(self, "step", str(parsed))
         if self.row_mm is None and self.column_mm is not None:
             raise ConfigurationError("column_mm is given without row_mm; give both, or row_mm")
-        if acquisition(parsed.name).needs_pitch and self.row_mm is None:
+        if acquisition_named(parsed.name).needs_pitch and self.row_mm is None:
             raise ConfigurationError(
                 f"{parsed.name} is in lp/mm and needs the pixel pitch: give row_mm (and column_mm "
                 "where pixels are not square), as a number or as the name of a column"

@@ -19,7 +19,7 @@ __all__ = [
     "Grey",
     "Pitch",
     "Step",
-    "acquisition",
+    "acquisition_named",
     "parse_step",
     "severities",
 ]
@@ -162,14 +162,14 @@ class Step:
     value: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", acquisition(self.name).check(self.value))
+        object.__setattr__(self, "value", acquisition_named(self.name).check(self.value))
 
     def __str__(self) -> str:
         number = int(self.value) if self.value.is_integer() else self.value
         return f"{self.name}={number!r}"
 
 
-def acquisition(name: str) -> Acquisition:
+def acquisition_named(name: str) -> Acquisition:
     """The kind of change that is registered under a name.
 
     Raises
@@ -179,7 +179,7 @@ def acquisition(name: str) -> Acquisition:
 
     Examples
     --------
-    >>> acquisition("dose").unit
+    >>> acquisition_named("dose").unit
     'halvings of the dose'
     """
     found: Acquisition = lookup(TRANSFORMS, name, "acquisition change")
@@ -204,7 +204,7 @@ def parse_step(text: str) -> Step:
 'dose'?
     """
     name, equals, value = (part.strip() for part in text.partition("="))
-    kind = acquisition(name)
+    kind = acquisition_named(name)
     if not equals or not value:
         raise ConfigurationError(
             f"the step {text!r} has no value; write {name}=VALUE, e.g. {severities(name)[1]}"
@@ -231,4 +231,4 @@ def severities(name: str) -> tuple[Step, ...]:
     >>> [str(step) for step in severities("dose")]
     ['dose=1', 'dose=2', 'dose=3', 'dose=4', 'dose=5']
     """
-    return tuple(Step(name, value) for value in acquisition(name).severities)
+    return tuple(Step(name, value) for value in acquisition_named(name).severities)

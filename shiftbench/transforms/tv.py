@@ -12,7 +12,7 @@ from shiftbench.errors import ConfigurationError, ContentError, MissingExtraErro
 from shiftbench.transforms._degrade import turned
 from shiftbench.transforms._pictures import picture, pixels
 from shiftbench.transforms.apply import apply_step
-from shiftbench.transforms.step import Pitch, Step, acquisition, parse_step
+from shiftbench.transforms.step import Pitch, Step, acquisition_named, parse_step
 
 try:
     import torch
@@ -70,7 +70,7 @@ class AcquisitionTransform(v2.Transform):  # type: ignore[misc]
         self.steps = tuple(parse_step(s) if isinstance(s, str) else s for s in given)
         self.pitch_mm = pitch_mm
         for step in self.steps:
-            if acquisition(step.name).needs_pitch and pitch_mm is None:
+            if acquisition_named(step.name).needs_pitch and pitch_mm is None:
                 raise ConfigurationError(f"{step} is in lp/mm and needs pitch_mm")
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class AcquisitionTransform(v2.Transform):  # type: ignore[misc]
         if isinstance(inpt, tv_tensors.TVTensor) and not isinstance(
             inpt, tv_tensors.Image | tv_tensors.Video
         ):
-            moves = acquisition(step.name).geometric and step.value
+            moves = acquisition_named(step.name).geometric and step.value
             return v2.functional.rotate(inpt, step.value) if moves else inpt
         if isinstance(inpt, Picture):
             return self._picture(inpt, params)
@@ -114,7 +114,7 @@ class AcquisitionTransform(v2.Transform):  # type: ignore[misc]
         return picture(self._changed(plane, params, 0)).convert("RGB")
 
     def _turned_mask(self, mask: Any, step: Step) -> Any:
-        if not (acquisition(step.name).geometric and step.value):
+        if not (acquisition_named(step.name).geometric and step.value):
             return mask
         array = mask.detach().cpu().numpy()
         flat = array.reshape(-1, *array.shape[-2:])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shiftbench.builders.xray._regions import body_mask
 from shiftbench.builders.xray._resampling import nearest, resampled
-from shiftbench.builders.xray.cutting import Cut, Patches, cut, effective_patches, standardised
+from shiftbench.builders.xray.cutting import Cut, Patches, cut, disjoint_patches, standardised
 from shiftbench.errors import ConfigurationError, ContentError
 from shiftbench.radiograph import Intensity, Radiograph
 
@@ -287,16 +287,16 @@ class TestEffectivePatches:
                 seen[top : top + 8, left : left + 8] = True
             shares.append(seen.sum() / 64)
         error = np.std(shares) / math.sqrt(300)
-        assert abs(effective_patches(shape, settings) - np.mean(shares)) < 4 * error + 1e-9
+        assert abs(disjoint_patches(shape, settings) - np.mean(shares)) < 4 * error + 1e-9
 
     def test_one_patch_is_one_and_many_fill_the_region(self) -> None:
-        assert effective_patches((512, 512), Cut(patches=1)) == pytest.approx(1)
+        assert disjoint_patches((512, 512), Cut(patches=1)) == pytest.approx(1)
         most = (306 / 128) ** 2  # rows 103 to 408
-        assert effective_patches((512, 512), Cut(patches=100_000)) == pytest.approx(most, rel=1e-3)
+        assert disjoint_patches((512, 512), Cut(patches=100_000)) == pytest.approx(most, rel=1e-3)
 
     def test_too_small(self) -> None:
         with pytest.raises(ContentError, match="100 x 300 pixels holds no patch of 128"):
-            effective_patches((100, 300), Cut())
+            disjoint_patches((100, 300), Cut())
 
 
 class TestBadInput:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import convolve1d, rotate
 
-from shiftbench.transforms import Step, acquisition, apply_step
+from shiftbench.transforms import Step, acquisition_named, apply_step
 from shiftbench.transforms._degrade import IN_LINES
 from shiftbench.transforms._exposure import GRID_LP_MM, LATITUDE, LEAK, QUANTA_MM2
 from tests.transforms.chest import chest
@@ -291,7 +291,7 @@ def test_half_of_all_pixels_can_be_defective() -> None:
 def test_apply_takes_any_generator() -> None:
     image = chest()
     made = [
-        acquisition("dose").apply(image, 1, rng=np.random.default_rng(i), pitch_mm=PITCH)
+        acquisition_named("dose").apply(image, 1, rng=np.random.default_rng(i), pitch_mm=PITCH)
         for i in (0, 0, 1)
     ]
     assert np.array_equal(made[0], made[1])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shiftbench.errors import ConfigurationError, ContentError
 from shiftbench.registry import TRANSFORMS
-from shiftbench.transforms import Step, acquisition, apply_step, parse_step, severities
+from shiftbench.transforms import Step, acquisition_named, apply_step, parse_step, severities
 from tests.transforms.chest import chest
 
 EVERY = sorted(TRANSFORMS)
@@ -35,7 +35,7 @@ def changed(image, step, ident="a", seed=0):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_description(name: str) -> None:
-    kind = acquisition(name)
+    kind = acquisition_named(name)
     assert kind.name == name
     assert kind.unit
     assert kind.summary
@@ -65,16 +65,16 @@ def test_type_shape_and_range_are_kept(name: str, dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("name", [n for n in EVERY if acquisition(n).identity is not None])
+@pytest.mark.parametrize("name", [n for n in EVERY if acquisition_named(n).identity is not None])
 def test_identity_changes_nothing(name: str, dtype) -> None:
     image = stored(dtype)
-    made = changed(image, Step(name, acquisition(name).identity))
+    made = changed(image, Step(name, acquisition_named(name).identity))
     assert np.array_equal(made, image)
     assert not np.shares_memory(made, image)
 
 
 def test_only_jpeg_has_no_identity() -> None:
-    assert [n for n in EVERY if acquisition(n).identity is None] == ["jpeg"]
+    assert [n for n in EVERY if acquisition_named(n).identity is None] == ["jpeg"]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -131,7 +131,7 @@ def test_images_that_cannot_be_used(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_pitch(name: str) -> None:
     step = severities(name)[2]
-    if acquisition(name).needs_pitch:
+    if acquisition_named(name).needs_pitch:
         with pytest.raises(ConfigurationError, match="pixel pitch"):
             apply_step(CHEST, step, seed=0, ident="a")
     else:
@@ -144,7 +144,7 @@ def test_pitch(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_values_out_of_range(name: str) -> None:
-    kind = acquisition(name)
+    kind = acquisition_named(name)
     for bad in (math.nan, kind.low - 1, "x", None):
         with pytest.raises(ConfigurationError, match=name):
             Step(name, bad)
@@ -158,7 +158,7 @@ def test_values_out_of_range(name: str) -> None:
 
 @given(st.sampled_from(EVERY), st.data())
 def test_text_of_a_step_gives_it_again(name: str, data) -> None:
-    kind = acquisition(name)
+    kind = acquisition_named(name)
     value = data.draw(
         st.integers(int(kind.low), int(kind.high))
         if kind.whole
@@ -197,5 +197,5 @@ def test_docs_have_the_frozen_values() -> None:
     page = (Path(__file__).parents[2] / "docs" / "acquisition.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|", page, flags=re.MULTILINE))
     assert {k: v.strip() for k, v in rows.items()} == {
-        n: ", ".join(f"{v:g}" for v in acquisition(n).severities) for n in EVERY
+        n: ", ".join(f"{v:g}" for v in acquisition_named(n).severities) for n in EVERY
     }
