@@ -33,15 +33,19 @@ app = App(
 
 @app.command(name="list")
 def list_(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """List the builders, their presets, the sources, the feature spaces and the distances."""
+    """List builders, presets, sources, feature spaces, distances and acquisition changes."""
     from shiftbench.options import summary
-    from shiftbench.registry import DISTANCES, SOURCES, SPACES, builders, load
+    from shiftbench.registry import DISTANCES, SOURCES, SPACES, TRANSFORMS, builders, load
 
     found: dict[str, dict[str, Any]] = {
         "builders": {},
         "sources": {},
         "spaces": {n: {"summary": summary(load(t))} for n, t in sorted(SPACES.items())},
         "distances": {n: {"summary": load(t).summary} for n, t in sorted(DISTANCES.items())},
+        "changes": {
+            n: {"summary": f"{load(t).summary} ({load(t).unit})"}
+            for n, t in sorted(TRANSFORMS.items())
+        },
     }
     for name, target in sorted(builders().items()):
         kind = load(target)

@@ -272,7 +272,7 @@ def _materialise(
 ) -> tuple[Plan, dict[str, ShardReport], dict[str, str]]:
     """Write every shard; where content is unusable, plan without it and write what changed."""
     found: dict[str, str] = {}
-    units = _Units(plan)
+    units = _Units()
     while True:
         shards = list(plan.shards())
         stage.drop_others({s.path for s in shards})
@@ -284,7 +284,7 @@ def _materialise(
             for report in written:
                 reports[report.path] = report
                 found.update(report.rejected)
-                told = units.reasons(found)
+                told = units.reasons(plan, found)
                 if len(told) > limit:
                     raise _too_many(told, limit)
         if set(found) <= plan.excluded:
@@ -295,17 +295,22 @@ def _materialise(
 class _Units:
     """The inputs that examples were cut from, which are what is counted and reported."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._by_example: Mapping[str, str] | None = None
-        if plan.metadata.unit != "example_id":
-            columns = [plan.metadata.examples[c] for c in ("example_id", plan.metadata.unit)]
-            self._by_example = dict(zip(*(c.to_pylist() for c in columns), strict=True))
+    def __init__(self) -> None:
+        self._of_example: dict[str, str] = {}
 
-    def reasons(self, found: Mapping[str, str]) -> dict[str, str]:
-        """The reason of each input."""
-        if self._by_example is None:
-            return dict(found)
-        return {self._by_example[e]: found[e] for e in sorted(found)}
+    def reasons(self, plan: Plan, found: Mapping[str, str]) -> dict[str, str]:
+        """The reason of each input; what is found first in a plan is among its examples.
+
+        A plan without those that cannot be used may name others instead, of which some cannot be
+        used either: so each plan is asked for its own.
+        """
+        examples, unit = plan.metadata.examples, plan.metadata.unit
+        new = sorted(set(found) - set(self._of_example))
+        if new and unit != "example_id":
+            there = examples.filter(pc.is_in(examples["example_id"], pa.array(new, pa.string())))
+            pairs = (there[name].to_pylist() for name in ("example_id", unit))
+            self._of_example |= zip(*pairs, strict=True)
+        return {self._of_example.get(e, e): found[e] for e in sorted(found)}
 
     def planned(self, plan: Plan) -> int:
         """How many inputs the splits name."""

@@ -178,9 +178,10 @@ def test_help_is_there(words):
 
 
 def test_list_as_json_names_every_registered_thing():
-    from shiftbench.registry import SOURCES, builders
+    from shiftbench.registry import SOURCES, TRANSFORMS, builders
 
     found = json.loads(run("list", "--json").stdout)
+    assert set(found["changes"]) == set(TRANSFORMS)
     assert set(found["builders"]) == set(builders())
     assert set(found["sources"]) == set(SOURCES)
     assert "cat_dog" in found["builders"]["metashift"]["presets"]

@@ -25,7 +25,7 @@ from .leaks import check_columns
 from .patch_table import patch_examples, public_columns, radiograph_of
 from .reading import PatchReader
 from .requirements import check_pixels, large_enough
-from .simulated import parse_steps
+from .simulated import makeable, parse_steps
 
 __all__ = ["XrayPatches"]
 
@@ -157,7 +157,7 @@ class XrayPatches:
         gone = {radiograph_of(e) for e in excluded}
         usable = [e not in gone for e in radiographs["example_id"].to_pylist()]
         radiographs = radiographs.filter(pa.array(usable, pa.bool_()))
-        steps = parse_steps(self.acquisition)
+        steps, _ = makeable(self.acquisition, self.source)
         devices = usable_devices(
             radiographs,
             self.device if self.device in radiographs.column_names or not steps else "",

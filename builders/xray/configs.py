@@ -23,7 +23,7 @@ from .leaks import check_patients
 from .matching import Matching, plan_splits
 from .patch_table import LABEL, Sheet, Sheets, change_slug
 from .shortcut import plan_shortcut
-from .simulated import halved
+from .simulated import halved, makeable
 from .splits import Divided, patient_parts
 
 if TYPE_CHECKING:
@@ -271,8 +271,10 @@ class ConfigMaker:
                 ),
             ],
         }
+        _, left_out = makeable(self.builder.acquisition, self.builder.source)
+        warnings = [f"{name}: {words}" for words in left_out]
         words = f"In-distribution: {title}. OOD: the same device with the acquisition changed."
-        return Draft(name, title, words, tuple(splits), notes)
+        return Draft(name, title, words, tuple(splits), {**notes, "warnings": warnings})
 
     def sheets(self, drafts: Sequence[Draft]) -> tuple[Sheets, dict[Sheet, bool]]:
         """All that is cut, and whether more than one config shows it."""
@@ -325,6 +327,8 @@ class ConfigMaker:
         shapes = [(of["rows"][r], of["columns"][r]) for r in rows] if sized else []
         known = [(h, w) for h, w in shapes if h and w]
         found: dict[str, Any] = {"groups": groups, "patches_per_radiograph": self.builder.patches}
+        if self.builder.spacing is not None:
+            found["patch_spacing_mm"] = self.builder.spacing
         found["patients"] = {
             s.name: len(np.unique(self.devices.patient[list(s.rows)])) for s in draft.splits
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from shiftbench.transforms.step import Step, acquisition_named, parse_step, seve
 
 from ._columns import Rows
 
-__all__ = ["Halved", "halved", "parse_steps"]
+__all__ = ["Halved", "halved", "makeable", "parse_steps"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,46 @@ def parse_steps(texts: Sequence[str]) -> tuple[Step, ...]:
         if step.value == acquisition_named(step.name).identity:
             raise ConfigurationError(f"acquisition has {step}, which changes nothing; leave it out")
     return tuple(steps)
+
+
+def makeable(texts: Sequence[str], source: Any) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """The steps as `parse_steps` reads them, and what is to be said of those left out.
+
+    A source that makes changes exactly may not reach every severity: 50 kV more than 125 kV is
+    beyond any tube. Of a name alone those stand that it can make; one asked for by its value is
+    refused.
+
+    Raises
+    ------
+    ConfigurationError
+        See `parse_steps`; or a step that is asked for, or every severity of a name, cannot be made.
+
+    Examples
+    --------
+    >>> from shiftbench.sources import Phantoms
+    >>> steps, said = makeable(("kvp",), Phantoms(devices=("csi_panel",)))
+    >>> [str(step) for step in steps], said[0].partition(",")[0]
+    (['kvp=10', 'kvp=20'], 'kvp=30')
+    """
+    steps = parse_steps(texts)
+    exact = getattr(source, "exact", ())
+    by_value = {str(parse_step(text)) for text in texts if "=" in text}
+    refused: dict[Step, ConfigurationError] = {}
+    for step in [s for s in steps if s.name in exact]:
+        try:
+            source.decoder({step.name: step.value})
+        except ConfigurationError as error:
+            refused[step] = error
+    made = tuple(s for s in steps if s not in refused)
+    for step, error in refused.items():
+        if str(step) in by_value or all(s.name != step.name for s in made):
+            raise error
+    said = tuple(
+        f"{', '.join(str(s) for s in refused if s.name == name)}, of the frozen severities, cannot "
+        f"be made here and are left out ({next(e for s, e in refused.items() if s.name == name)})"
+        for name in dict.fromkeys(s.name for s in refused)
+    )
+    return made, said
 
 
 def halved(radiographs: pa.Table, id_test: Rows, seed: int) -> Halved:

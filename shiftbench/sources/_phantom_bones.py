@@ -103,7 +103,7 @@ def paint_bones(bones: Bones, view: View, grid: Grid) -> Plane:
 
 def _shifted(rows: Plane, by: Floats) -> Plane:
     """Each row moved to the right by a fraction of pixels."""
-    if not rows.size:
+    if rows.shape[1] < 2:
         return rows
     at = np.clip(np.arange(rows.shape[1]) - by[:, None], 0, rows.shape[1] - 1.001)
     left = at.astype(np.int64)

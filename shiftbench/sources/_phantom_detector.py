@@ -116,7 +116,7 @@ class Exposure:
     dose_ugy : float
         Air kerma at the detector behind the lungs, scatter of the device's own ratio included.
     scatter, added_scatter : float
-        Scatter-to-primary ratio, averaged over the primary radiation.
+        Scatter-to-primary ratio behind the lungs: of the mean energies in the chambers.
     blur_lp_mm : float or None
         MTF50 of a Gaussian by which focus or motion blurs the radiation before it is detected.
     sharpen : float
@@ -245,7 +245,8 @@ def scattered(primary: Plane, tissue: Plane, grid: Grid, ratio: float) -> Plane:
     """Scatter: the primary radiation of rays that meet tissue, spread by a Gaussian.
 
     The form is that of Boone, Arnold and Seibert, Med. Phys. 13, 254 (1986), with one width for
-    all thicknesses. Where little primary radiation comes through, the ratio is above its mean.
+    all thicknesses. `ratio` holds behind the lungs; where less primary radiation comes through, it
+    is higher.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -257,10 +258,11 @@ def scattered(primary: Plane, tissue: Plane, grid: Grid, ratio: float) -> Plane:
     share /= np.multiply.outer(np.diff(edges), np.diff(edges)).astype(np.float32)
     cell = grid.pitch * grid.size / cells
     wide = gaussian_filter(share, _SCATTER_MM / cell, mode="nearest", truncate=3.0)
-    wide *= np.float32(ratio * behind_lungs(primary, grid) / behind_lungs(met, grid))
     middles = (edges[:-1] + edges[1:] - 1) / 2
     at = np.interp(np.arange(grid.size), middles, np.arange(cells))
-    return interpolated(wide, at, at)
+    made = interpolated(wide, at, at)
+    made *= np.float32(ratio * behind_lungs(primary, grid) / behind_lungs(made, grid))
+    return made
 
 
 def converter_mtf(device: Device, squared: NDArray[Any]) -> NDArray[Any]:

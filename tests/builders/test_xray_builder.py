@@ -237,6 +237,16 @@ def test_simulated_changes_of_one_device(tmp_path: Path) -> None:
     assert "## Severities" in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
+def test_severities_that_a_source_cannot_make_are_left_out_and_said(tmp_path: Path) -> None:
+    source = sb.sources.Phantoms(n_patients=24, size=128, devices=("csi_panel",))
+    with pytest.warns(UserWarning, match=r"kvp=30, kvp=40, kvp=50.*left out"):
+        bench = built(tmp_path / "out", source, acquisition=("kvp",))
+    shown = [s for s in bench.manifest.configs["csi_panel_acquisition"].splits if "ood" in s]
+    assert shown == ["ood_test_kvp_10", "ood_test_kvp_20"]
+    with pytest.raises(ConfigurationError, match="155 kV"):
+        built(tmp_path / "none", source, acquisition=("kvp", "gamma", "kvp=35", "kvp=30"))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -21,7 +21,8 @@ from shiftbench.errors import ConfigurationError, ContentError
 from shiftbench.radiograph import ACQUISITION_COLUMNS, PERSON_COLUMNS, RadiographSource
 from shiftbench.schema import PRIVATE_COLUMNS, Source
 from shiftbench.sources._phantom_anatomy import LUNG_DENSITY, OPACITY_MM, draw_chest, paint
-from shiftbench.sources._phantom_detector import devices
+from shiftbench.sources._phantom_detector import behind_lungs, devices, scattered
+from shiftbench.sources._phantom_physics import transmission
 from shiftbench.sources._phantom_shapes import Grid
 from shiftbench.sources.phantoms import Phantoms
 
@@ -248,11 +249,36 @@ def test_larger_pixels_show_the_same_field() -> None:
     assert correlation(binned, coarse.normalised()) > 0.99
 
 
+@pytest.mark.parametrize("size", [64, 256])
+def test_the_largest_pixels_of_all_still_make_a_picture(size: int) -> None:
+    source = replace(SMALL, size=size)
+    for locator in of_each_device(source).values():
+        assert source.decoder({"pitch": 16})(locator).pixels.shape == (16, 16)
+
+
 def test_changes_by_nothing_give_the_same_pixels() -> None:
     still = {"dose": 0.0, "kvp": 0.0, "scatter": 0.0, "sharpen": 0.0, "pitch": 1.0, "gamma": 1.0}
     for device, locator in of_each_device(SMALL).items():
         same = SMALL.decoder({**still, "bits": devices()[device].bits})(locator)
         assert (same.pixels == SMALL.decoder()(locator).pixels).all()
+
+
+def test_scatter_has_the_ratio_of_the_profile_behind_the_lungs() -> None:
+    for locator in of_each_device(SMALL).values():
+        row = SMALL.row(locator)
+        taken = row.exposure(SMALL.size)
+        chest, view = draw_chest(
+            SMALL.seed, row.patient, locator,
+            age=row.age, sex=row.sex, view=row.view, finding=row.finding == "Opacity",
+        )  # fmt: skip
+        through = paint(chest, view, taken.grid)
+        beam = taken.device.beam(taken.kvp)
+        primary, _ = transmission(beam).look_up(through.tissue, through.bone)
+        added = scattered(primary, through.tissue, taken.grid, taken.scatter)
+        lungs = [behind_lungs(plane, taken.grid) for plane in (added, primary)]
+        assert lungs[0] / lungs[1] == pytest.approx(taken.scatter, rel=1e-4)
+        middle = np.s_[75:90, 60:68]  # the mediastinum: more scatter for each primary photon
+        assert added[middle].mean() / primary[middle].mean() > 1.5 * taken.scatter
 
 
 def test_less_dose_is_more_noise_and_not_another_brightness() -> None:
