@@ -41,7 +41,8 @@ def flat_options(kind: type) -> list[Option]:
     ['n_scenes']
     """
     hints = _hints(kind)
-    said = {p.arg_name: p.description or "" for p in parse_docstring(kind.__doc__ or "").params}
+    params = parse_docstring(kind.__doc__ or "").params
+    said = {n.strip(): p.description or "" for p in params for n in p.arg_name.split(",")}
     found = []
     for field in dataclasses.fields(kind):
         hint = field.metadata.get("flat", hints[field.name])

@@ -27,6 +27,7 @@ from shiftbench.measuring.run import Measured, measure_examples
 from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Inspected, Plan
 from shiftbench.progress import bar, shown, step
+from shiftbench.pseudonyms import default_key_file
 from shiftbench.registry import SOURCES
 from shiftbench.report.draw import drawn_beside
 from shiftbench.schema import (
@@ -224,6 +225,8 @@ def _check_apart(source: Source, out: Location) -> None:
     folder = out.local.resolve()
     for name in _private_fields(source):
         value = getattr(source, name)
+        if value is None and name == "key_file":
+            value = default_key_file()
         if not isinstance(value, str | PurePath) or "://" in str(value):
             continue
         if Path(value).resolve().is_relative_to(folder):

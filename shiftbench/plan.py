@@ -157,6 +157,15 @@ class Plan:
     excluded: frozenset[str] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        names = [c.name for c in self.configs]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ConfigurationError(
+                f"two configs would have the name {', '.join(map(repr, twice))}, and the same "
+                "files; leave one out, or build it by itself"
+            )
+
     @property
     def hash(self) -> str:
         """sha256 (hex) over all of the plan."""
@@ -206,6 +215,14 @@ class Plan:
             **from_metadata,
         }
 
+    def _units(self) -> NDArray[np.int64]:
+        """The first example of each unit, where neighbours are cut from one input."""
+        unit = self.metadata.examples[self.metadata.unit]
+        if self.metadata.unit == "example_id" or len(unit) < 2:
+            return np.arange(len(unit))
+        other = pc.not_equal(unit[1:], unit[:-1]).to_numpy()
+        return np.concatenate([[0], 1 + np.flatnonzero(other)])
+
     def shards(self) -> Iterator[Shard]:
         """The files to write, each with its rows; together they hold every split once."""
         examples = self.metadata.examples
@@ -217,6 +234,7 @@ class Plan:
         gone = np.flatnonzero(
             pc.is_in(examples["example_id"], pa.array(sorted(self.excluded), pa.string()))
         )
+        begins = self._units()
         for config in self.configs:
             features = tuple(self.features(config).items())
             for split in config.splits:
@@ -224,7 +242,8 @@ class Plan:
                 # Excluded examples still count when the cuts are made: a rejection then changes
                 # the one file it is in, and the others need not be written again.
                 counted = np.union1d(index, gone) if config.kind == "examples" else index
-                cuts = np.searchsorted(index, _cuts(counted, sizes))
+                cuts = np.searchsorted(index, _whole_units(_cuts(counted, sizes), begins))
+                cuts = np.unique(cuts[cuts > 0])
                 parts = list(zip([0, *cuts], [*cuts, len(index)], strict=True))
                 for number, (start, stop) in enumerate(parts):
                     rows = split.rows.slice(start, stop - start)
@@ -258,6 +277,16 @@ class Inspected:
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+
+def _whole_units(cuts: NDArray[np.int64], begins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cuts moved to the beginning of a unit, which is then read for one file alone.
+
+    One stays where it is if another is there already: the unit alone is larger than a file.
+    """
+    moved = begins[np.searchsorted(begins, cuts, side="right") - 1]
+    taken = np.diff(moved, prepend=-1) <= 0
+    return np.where(taken, cuts, moved)
 
 
 def _cuts(index: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -45,7 +45,11 @@ class Key:
         >>> len(key.name("patient", "4711")), key.name("patient", "4711")[:4].isalnum()
         (20, True)
         """
-        return self.digest(kind, original.encode("utf-8", "surrogateescape"))[:_LENGTH]
+        try:
+            content = original.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half a character, which JSON can hold
+            content = original.encode("utf-8", "surrogatepass")
+        return self.digest(kind, content)[:_LENGTH]
 
     def digest(self, kind: str, content: bytes) -> str:
         """HMAC-SHA256 (hex) of some bytes."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -127,3 +129,30 @@ def test_configs_that_cannot_be():
         ConfigPlan("c", {}, (a, b))
     with pytest.raises(ConfigurationError, match="twice"):
         ConfigPlan("c", {}, (a, a))
+
+
+def test_no_unit_is_in_two_files_unless_it_is_larger_than_one():
+    """64 patches of a radiograph are cut from one decode: a file ends where a radiograph does."""
+    patches, each = 64, 3 * plans.MIN_SHARD_BYTES // (2 * 64 * 5)
+    names = [f"r{i // patches:02d}" for i in range(20 * patches)]
+    plan = make_plan([each] * len(names), range(7, len(names)))
+    examples = plan.metadata.examples.append_column("radiograph", pa.array(names))
+    plan = replace(plan, metadata=replace(plan.metadata, examples=examples, unit="radiograph"))
+    shards = list(plan.shards())
+    assert len(shards) > 2
+    found = [set(s.rows["radiograph"].to_pylist()) for s in shards]
+    assert sum(map(len, found)) == len(set(names))
+    assert sum(len(s.rows) for s in shards) == len(names) - 7
+    large = replace(
+        plan,
+        metadata=replace(
+            plan.metadata,
+            examples=examples.set_column(
+                examples.column_names.index("radiograph"), "radiograph",
+                pa.array(["r"] * len(names)),
+            ),
+        ),
+    )  # fmt: skip
+    cut = list(large.shards())
+    assert len(cut) >= len(shards) - 1
+    assert sum(len(s.rows) for s in cut) == len(names) - 7

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +16,7 @@ from shiftbench.plan import Inspected, Plan
 from shiftbench.radiograph import Intensity, RadiographSource
 from shiftbench.schema import SHIFT_DISTANCES, Image, Metadata, Value
 
+from .caveats import caveats
 from .configs import ConfigMaker
 from .cutting import Cut
 from .decoders import Decoders
@@ -231,8 +232,10 @@ class XrayPatches:
         return SHIFT_DISTANCES.empty_table(), {}
 
     def inspect(self, plan: Plan, gathered: Mapping[str, bytes]) -> Inspected:
-        """Leaks and near-duplicates among the radiographs that were read."""
-        return inspect(plan, gathered)
+        """Leaks and near-duplicates among the radiographs that were read; the source's caveats."""
+        found = inspect(plan, gathered)
+        told = caveats(self.source, self.device, self.spacing)
+        return replace(found, remarks=(*told, *found.remarks))
 
     def remarks(self, verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
         """Warnings about OOD tests that something else than the device tells apart."""

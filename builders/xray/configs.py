@@ -13,7 +13,7 @@ import pyarrow as pa
 from shiftbench.errors import ConfigurationError
 from shiftbench.plan import ConfigPlan, SplitPlan
 from shiftbench.radiograph import ACQUISITION_COLUMNS
-from shiftbench.schema import ClassLabel, Feature, Value, slug, unique_slugs
+from shiftbench.schema import ClassLabel, Feature, Value, slug
 from shiftbench.transforms.step import Step, acquisition_named
 
 from ._columns import Rows, texts
@@ -23,7 +23,7 @@ from .leaks import check_patients
 from .matching import Matching, plan_splits
 from .patch_table import LABEL, Sheet, Sheets, change_slug
 from .shortcut import plan_shortcut
-from .simulated import halved, makeable
+from .simulated import UNCHANGED, halved, makeable
 from .splits import Divided, patient_parts
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class ConfigMaker:
         self.findings = texts(radiographs[LABEL]) if there else None
         names = sorted({f for f in self.findings or () if f is not None})
         self.classes = {name: i for i, name in enumerate(names)}
-        self._slugs = unique_slugs(devices.names)
+        self._slugs = devices.slugs
         self._of_radiograph = {
             n: radiographs[n].to_pylist()
             for n in (LABEL, "view", "rows", "columns")
@@ -130,12 +130,12 @@ class ConfigMaker:
             found[f"radiographs, {d.reason.partition(' (')[0]}"] += len(d.rows)
         return dict(sorted(found.items()))
 
-    def drafts(
-        self, text: str, group: tuple[str, ...], steps: Sequence[Step]
-    ) -> Iterator[Draft]:
+    def drafts(self, text: str, group: tuple[str, ...], steps: Sequence[Step]) -> Iterator[Draft]:
         """The configs of one in-distribution group."""
         title = " + ".join(group)
         name = slug("_".join(self._slugs[g] for g in group))
+        if len(group) > 1 and name in self._slugs.values():  # "A+B", and a device "A B"
+            name = slug("_and_".join(self._slugs[g] for g in group))
         builder = self.builder
         shares: dict[str, Any] = {
             "validation": builder.validation,
@@ -171,8 +171,7 @@ class ConfigMaker:
         )
 
     def _draft(self, name: str, title: str, divided: Divided, description: str) -> Draft:
-        slugs = unique_slugs(divided.ood_tests)
-        titles = {f"ood_test_{s}": original for original, s in slugs.items()}
+        titles = {f"ood_test_{s}": original for original, s in divided.slugs.items()}
         titles["ood_validation"] = " + ".join(divided.ood_validation_devices)
         check_patients(divided.splits, self.radiographs)
         splits = []
@@ -201,8 +200,18 @@ class ConfigMaker:
                 f"{len(d.rows)} radiographs of {d.where}: {d.reason}" for d in divided.dropped
             ],
         }
-        warnings = [f"{name}: {w}" for w in divided.warnings]
+        warnings = [f"{name}: {w}" for w in (*self._unmatched(divided), *divided.warnings)]
         return Draft(name, title, description, tuple(splits), {**notes, "warnings": warnings})
+
+    def _unmatched(self, divided: Divided) -> list[str]:
+        """What to say where nothing could be matched, although nobody asked for that."""
+        if self.matching or self.builder.match is not None or divided.shift != "covariate":
+            return []
+        return [
+            "NOTHING was matched: the source tells no finding and no view beside the device, so "
+            "that patients may differ between the devices unseen; name columns with --match, or "
+            "'none' to say that it is meant"
+        ]
 
     def _simulated(
         self, name: str, title: str, group: tuple[str, ...], steps: Sequence[Step]
@@ -228,12 +237,19 @@ class ConfigMaker:
                 f"too few for a {empty[0]} split; change --validation and --test"
             )
         changed = {f"ood_test_{change_slug(str(s))}": tests.changed for s in steps}
+        changed[UNCHANGED] = tests.changed
         check_patients({**named, **changed}, self.radiographs, shared=[tuple(changed)])
         splits = [
             DraftSplit(n, n, "none", "accept", tuple(r.tolist()))
             for n, r in named.items()
             if len(r)
         ]
+        splits.append(
+            DraftSplit(
+                UNCHANGED, "ood_test", "none", "accept", tuple(tests.changed.tolist()),
+                title="as they are",
+            )
+        )  # fmt: skip
         made = {str(s): how_made(self.builder.source, s.name) for s in steps}
         splits += [
             DraftSplit(
@@ -254,13 +270,14 @@ class ConfigMaker:
                     "parameter": s.value,
                     "unit": acquisition_named(s.name).unit,
                     "made": made[str(s)],
-                    "unchanged": "id_test",
+                    "unchanged": UNCHANGED,
                 }
                 for s in steps
             },
             "remarks": [
                 "the changes are shown on the same radiographs, of patients who are in no other "
-                "split; there is no ood_validation",
+                f"split; {UNCHANGED} has them as they are, for what a change alone does; there is "
+                "no ood_validation",
                 *(
                     [
                         "surrogate: made on the finished image, not by imaging again: "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError, near_names
+from shiftbench.schema import slug
 
 from ._columns import Rows, coded, need_column, texts
 
@@ -18,6 +22,7 @@ __all__ = [
     "Devices",
     "Dropped",
     "device_names",
+    "device_slugs",
     "in_distribution_groups",
     "parse_group",
     "parse_only",
@@ -29,6 +34,7 @@ ANY_DEVICE = "any"
 """The one device of all radiographs where the rule is empty: only simulated shifts are asked."""
 
 MIN_PATIENTS = 10
+_LONGEST = 40
 MOST_GROUPS = 5  # the devices that AdverX-Ray takes as in-distribution, one after the other
 
 
@@ -92,6 +98,11 @@ class Devices:
         return np.flatnonzero(np.isin(self.code, wanted))
 
     @property
+    def slugs(self) -> dict[str, str]:
+        """What each device is called in the names of configs and splits; see `device_slugs`."""
+        return device_slugs(self.names)
+
+    @property
     def words(self) -> tuple[str, ...]:
         """What was left out, for the card."""
         return tuple(
@@ -142,6 +153,24 @@ def device_names(radiographs: pa.Table, rule: str) -> list[str | None]:
         None if None in values else " & ".join(map(str, values))
         for values in zip(*parts, strict=True)
     ]
+
+
+def device_slugs(names: Sequence[str]) -> dict[str, str]:
+    """Slugs of devices, which are named by headers that nobody can change.
+
+    Where two names come to the same slug, or one to none, the beginning of the name's sha256 tells
+    them apart: it depends on no other device.
+
+    Examples
+    --------
+    >>> device_slugs(["GE X-1", "GE X 1", "Acme"])
+    {'GE X-1': 'ge_x_1_9d39f5', 'GE X 1': 'ge_x_1_494689', 'Acme': 'acme'}
+    >>> device_slugs(["島津"])
+    {'島津': 'device_060045'}
+    """
+    made = {name: _slug(name) for name in names}
+    count = Counter(made.values())
+    return {name: f"{s}_{_mark(name)}" if count[s] > 1 else s for name, s in made.items()}
 
 
 def usable_devices(
@@ -274,6 +303,18 @@ def parse_group(text: str, devices: Devices, what: str) -> tuple[str, ...]:
             f"{near_names(name, devices.names)}"
         )
     return group
+
+
+def _slug(name: str) -> str:
+    try:
+        return slug(name)
+    except ConfigurationError:  # nothing to make one of, or too long
+        short = re.sub(r"[^a-z0-9]+", "_", name.casefold())[:_LONGEST].strip("_")
+        return f"{short or 'device'}_{_mark(name)}"
+
+
+def _mark(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:6]
 
 
 def in_distribution_groups(

@@ -40,7 +40,8 @@ def inspect(plan: Plan, gathered: Mapping[str, bytes]) -> Inspected:
     equal = 0
     for config in plan.configs:
         splits = {s.name: np.unique(row_of_patch[s.index]) for s in config.splits}
-        shared = [tuple(config.notes.get("steps", ()))]
+        steps = config.notes.get("steps", {})
+        shared = [{*steps, *(step["unchanged"] for step in steps.values())}]
         check_patients(splits, radiographs, shared)
         seen = check_images(content, splits, radiographs, shared)
         equal = max(equal, seen.same_patient + seen.other_patients)

@@ -127,7 +127,8 @@ def patch_examples(
     rows = pa.array(np.repeat([row for row, _ in order], sheets.patches), pa.int64())
     width = max(3, len(str(sheets.patches - 1)))
     of_source = {n: radiographs[n].to_pylist() for n in ("example_id", "locator", "modified")}
-    ids, locators = [], []
+    # Text of so many patches is large, and twice that as objects: it is packed sheet by sheet.
+    ids, locators = [pa.array([], pa.string())], [pa.array([], pa.string())]
     for row, change in order:
         name, locator, modified = (of_source[n][row] for n in of_source)
         if "." in name:
@@ -136,16 +137,16 @@ def patch_examples(
                 "since those of their patches are made by adding one"
             )
         head = f"{name}.{change_slug(change)}" if change else name
-        for k in range(sheets.patches):
-            ids.append(f"{head}.{k:0{width}d}")
-            locators.append(
-                patch_locator(locator, name, k, change or None, again[row, change], modified)
-            )
-    n = len(ids)
+        ks = range(sheets.patches)
+        shown = (locator, name), (change or None, again[row, change], modified)
+        ids.append(pa.array([f"{head}.{k:0{width}d}" for k in ks], pa.string()))
+        of_sheet = [patch_locator(*shown[0], k, *shown[1]) for k in ks]
+        locators.append(pa.array(of_sheet, pa.string()))
+    n = len(order) * sheets.patches
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
-        "example_id": pa.array(ids, pa.string()),
+        "example_id": pa.concat_arrays(ids),
         "cluster_id": radiographs["cluster_id"].take(rows),
-        "locator": pa.array(locators, pa.string()),
+        "locator": pa.concat_arrays(locators),
         "bytes": pa.array(np.full(n, int(BYTES_A_PIXEL * size * size))),
         "modified": radiographs["modified"].take(rows),
         "radiograph": radiographs["example_id"].take(rows),

@@ -15,7 +15,12 @@ from shiftbench.transforms.step import Step, acquisition_named, parse_step, seve
 
 from ._columns import Rows
 
-__all__ = ["Halved", "halved", "makeable", "parse_steps"]
+__all__ = ["UNCHANGED", "Halved", "halved", "makeable", "parse_steps"]
+
+
+UNCHANGED = "ood_test_unchanged"
+"""The split of the radiographs that are changed, as they are: from here on a change is told alone,
+without the difference between patients."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +85,9 @@ def makeable(texts: Sequence[str], source: Any) -> tuple[tuple[Step, ...], tuple
         except ConfigurationError as error:
             refused[step] = error
     made = tuple(s for s in steps if s not in refused)
-    for step, error in refused.items():
+    for step, why in refused.items():
         if str(step) in by_value or all(s.name != step.name for s in made):
-            raise error
+            raise why
     said = tuple(
         f"{', '.join(str(s) for s in refused if s.name == name)}, of the frozen severities, cannot "
         f"be made here and are left out ({next(e for s, e in refused.items() if s.name == name)})"

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
-from shiftbench.schema import unique_slugs
+from shiftbench.schema import slug
 from shiftbench.statistics import priorities
 
 from ._columns import Rows, texts
@@ -68,9 +68,15 @@ class Divided:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def slugs(self) -> dict[str, str]:
+        """What each of the ood_tests is called in a split's name."""
+        of_devices = self.devices.slugs
+        return {name: of_devices.get(name) or slug(name) for name in self.ood_tests}
+
+    @property
     def splits(self) -> dict[str, Rows]:
         """Every split that is not empty, by its name in the benchmark."""
-        slugs = unique_slugs(self.ood_tests)
+        slugs = self.slugs
         named = {
             "train": self.train,
             "validation": self.validation,

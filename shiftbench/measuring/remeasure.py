@@ -136,12 +136,17 @@ def still_left_out(before: Sequence[Mapping[str, Any]], found: Measured) -> list
 
 
 def _latest(tables: Sequence[pa.Table]) -> pa.Table:
-    """The lines of all tables, of one space and distance those of the last."""
+    """The lines of all tables, of one space and distance those of the last.
+
+    A line without a distance stays only where its split and space have none with one.
+    """
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     for table in tables:
         for row in table.to_pylist():
             kept[tuple(row[k] for k in ("config", "split", "space", "distance"))] = row
-    return pa.Table.from_pylist(list(kept.values()), schema=SEVERITIES)
+    told = {key[:3] for key in kept if key[3] is not None}
+    lines = [row for key, row in kept.items() if key[3] is not None or key[:3] not in told]
+    return pa.Table.from_pylist(lines, schema=SEVERITIES)
 
 
 def _between(row: Mapping[str, Any]) -> tuple[str | None, ...]:

@@ -17,6 +17,7 @@ from shiftbench.sources._radiograph_header import TAGS, Header, header_of, view_
 __all__ = ["Headers", "is_bimcv_image", "one_name_a_person", "subject_folder"]
 
 _MOST = 16_000_000  # bytes of a JSON header
+_MOST_BITS = 64
 _VALUES = re.compile(r"(?i)mod-rx/[^/]+\.png$")
 
 
@@ -43,7 +44,7 @@ class Headers:
         self.by_folder: dict[str, list[tuple[str, int]]] = {}
         for position, file in enumerate(listing.files):
             folder, _, name = file.name.rpartition("/")
-            if name.lower().endswith(".json"):
+            if name.lower().endswith(".json") and file.regular:
                 self.by_folder.setdefault(folder, []).append((name[: -len(".json")], position))
         self.kept: tuple[int, Mapping[str, Any], str] | None = None
 
@@ -70,7 +71,8 @@ class Headers:
         columns["view"] = columns["view"] or view_of(_entities(name)[0].get("vp"))
         bits = columns["bits_stored"]
         if bits is not None and not 1 <= bits <= 16:
-            raise ContentError(f"{bits} bits stored; used are 1 to 16")
+            said = bits if bits <= _MOST_BITS else "too many"  # a header may hold any number
+            raise ContentError(f"{said} bits stored; used are 1 to 16")
         located = Located(
             self.listing.path(position),
             "image",

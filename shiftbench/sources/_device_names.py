@@ -9,7 +9,7 @@ from functools import cache
 
 from shiftbench.sources._files import facts
 
-__all__ = ["device_name", "known_manufacturer", "tidy"]
+__all__ = ["device_name", "device_named", "known_manufacturer", "known_model", "tidy"]
 
 _MOST = 64  # characters: the longest that DICOM allows in a value of type LO
 
@@ -59,6 +59,21 @@ def device_name(manufacturer: object, model: object) -> tuple[str | None, str | 
         type_ = _models().get(_key(type_), type_)
     device = f"{made} {type_}" if type_ else made
     return _devices().get(_key(device), device), made, type_
+
+
+def device_named(text: object) -> str | None:
+    """The name of a device that is given as one text, manufacturer and model.
+
+    Examples
+    --------
+    >>> device_named("Philips Medical Systems DigitalDiagnost")
+    'Philips DigitalDiagnost'
+    """
+    words = (tidy(text) or "").split(" ")
+    for n in range(len(words), 0, -1):
+        if known_manufacturer(" ".join(words[:n])):
+            return device_name(" ".join(words[:n]), " ".join(words[n:]))[0]
+    return device_name(text, None)[0]
 
 
 def known_manufacturer(manufacturer: object) -> bool:

@@ -12,6 +12,7 @@ from shiftbench.errors import ContentError
 from shiftbench.radiograph import Radiograph
 from shiftbench.sources._dicom_header import open_dicom, quiet
 from shiftbench.sources._dicom_rules import syntax_name
+from shiftbench.sources._jpeg import check_lossless_jpeg
 from shiftbench.sources._radiograph_files import check_size
 from shiftbench.sources._radiograph_header import number, whole
 
@@ -22,6 +23,11 @@ _TAGS = (
     0x00281050, 0x00281051, 0x00281052, 0x00281053, 0x00281056, 0x00283000, 0x00283010,
     0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010,
 )  # fmt: skip
+
+_RLE = "1.2.840.10008.1.2.5"
+_LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+_EXACT = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (57, 70, 80, 90, 201, 202))
+"""JPEG, JPEG-LS and JPEG 2000 without loss: what is above the bits stored is no pixel value."""
 
 # Always the same one first, so that lossy files give the same pixels; the fastest that is exact.
 _PLUGINS = ("pyjpegls", "pillow", "pydicom", "gdcm", "pylibjpeg")
@@ -114,10 +120,11 @@ def _codes(data: Any, bits: int, signed: bool) -> NDArray[np.uint16]:
         )
     full = 2**bits - 1
     high = _whole(data, "HighBit")
-    shift = 0 if high is None or syntax.is_encapsulated else max(high + 1 - bits, 0)
+    cells = not syntax.is_encapsulated or syntax == _RLE  # the stored words, as they are
+    shift = max(high + 1 - bits, 0) if high is not None and cells else 0
     if not signed and not shift and raw.dtype.kind == "u" and int(raw.max()) <= full:
         return raw.astype(np.uint16, copy=False)  # nearly all files
-    if syntax.is_encapsulated:
+    if not cells and syntax not in _EXACT:  # a lossy one overshoots
         lowest = 2 ** (bits - 1) if signed else 0
         return np.clip(raw.astype(np.int32) + lowest, 0, full).astype(np.uint16)
     unsigned = raw.view(raw.dtype.str.replace("i", "u"))
@@ -135,9 +142,14 @@ def _decoded(data: Any, syntax: Any) -> NDArray[Any]:
         installed = get_decoder(syntax).available_plugins
     except NotImplementedError:
         raise ContentError(f"no decoder for the transfer syntax {syntax_name(syntax)}") from None
-    order = _PLUGINS_2000 if "JPEG 2000" in syntax_name(syntax) else _PLUGINS
+    known = _PLUGINS_2000 if "JPEG 2000" in syntax_name(syntax) else _PLUGINS
+    there = [p for p in known if p in installed]
+    # On damaged data gdcm can end the process: it has to be the only one that there is.
+    order = [p for p in there if p != "gdcm"] or there
+    if order == ["gdcm"] and str(syntax) in _LOSSLESS_JPEG:
+        _check_jpeg(data)
     failed = "no decoder"
-    for plugin in [p for p in order if p in installed] if syntax.is_encapsulated else [""]:
+    for plugin in order if syntax.is_encapsulated else [""]:
         try:
             raw: NDArray[Any] = pixel_array(
                 data, raw=True, index=0, decoding_plugin=plugin, correct_unused_bits=False
@@ -146,6 +158,16 @@ def _decoded(data: Any, syntax: Any) -> NDArray[Any]:
         except Exception as error:  # each plug-in has errors of its own
             failed = type(error).__name__
     raise ContentError(f"the pixel data ({syntax_name(syntax)}) cannot be decoded ({failed})")
+
+
+def _check_jpeg(data: Any) -> None:
+    from pydicom.encaps import get_frame
+
+    try:
+        frame = get_frame(data.PixelData, 0, number_of_frames=1)
+    except Exception as error:  # damaged items can fail in any way
+        raise ContentError(f"the pixel data cannot be read ({type(error).__name__})") from None
+    check_lossless_jpeg(frame, int(data.Rows), int(data.Columns))
 
 
 def _with_modality(data: Any, scale: GreyScale, *, exact: bool) -> GreyScale:

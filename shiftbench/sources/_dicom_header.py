@@ -23,6 +23,12 @@ __all__ = ["DicomHeader", "import_pydicom", "open_dicom", "quiet", "read_header"
 _PIXELS = {0x7FE00010: "PixelData", 0x7FE00008: "float", 0x7FE00009: "double"}
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xE000FFFE  # (FFFE,E000) in little endian
+_DIRECTORY = "1.2.840.10008.1.3.10"  # the class of a DICOMDIR
+_PART = 2**20
+
+# What a data set without preamble begins with, in either byte order: its file meta information, or
+# the group that the modality is in. Other files can be gigabytes of anything: they are not parsed.
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08")
 
 _SAYS_TOO_MUCH = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
 _LOCK = threading.Lock()
@@ -108,17 +114,15 @@ def read_header(path: str, modalities: Sequence[str], assume_syntax: bool) -> Di
         with quiet(), open(path, "rb") as file:  # noqa: PTH123
             data = _partial(pydicom, file, at_pixels, assume_syntax)
             values = {keyword: _plain(data, tag) for keyword, tag in TAGS.items()}
-            syntax = _syntax(data)
             end = file.tell()
             file.seek(0, 2)
             left = max(file.tell() - end - 8, 0)  # the element's tag and length
             ends = stopped.get("length") != _UNDEFINED or _fragments_end(file, end)
-            file.seek(0)
-            digest = hashlib.sha256(file.read(end)).hexdigest()
+            digest = _digest(file, end)
+            there = min(left, stopped.get("length", 0))
+            judge(values, modalities, stopped.get("element"), _syntax(data), there)
     except OSError as error:
         raise ContentError(f"cannot be read: {error.strerror or type(error).__name__}") from None
-    there = min(left, stopped.get("length", 0))
-    judge(values, modalities, stopped.get("element"), syntax, there)
     if not ends:
         raise ContentError("the file is cut short: its compressed pixel data do not end")
     return DicomHeader(values, digest)
@@ -135,22 +139,26 @@ def open_dicom(path: str, tags: Sequence[int]) -> Any:
     pydicom = import_pydicom()
     try:
         data = pydicom.dcmread(path, force=True, specific_tags=list(tags))
+        data.file_meta.TransferSyntaxUID = _syntax(data)
     except OSError as error:
         raise ContentError(f"cannot be read: {error.strerror or type(error).__name__}") from None
     except Exception as error:  # a damaged file can fail in any way
         raise ContentError(f"no DICOM file that can be read ({type(error).__name__})") from None
-    data.file_meta.TransferSyntaxUID = _syntax(data)
     return data
 
 
 def _partial(pydicom: Any, file: BinaryIO, stop: Any, assume_syntax: bool) -> Any:
     """The elements wanted, up to the pixels."""
-    marked = len(file.read(128)) == 128 and file.read(4) == b"DICM"
+    start = file.read(132)
+    marked = start[128:] == b"DICM"
+    if not marked and start[:2] not in _FIRST_GROUPS:
+        raise ContentError("no DICOM file")
     file.seek(0)
     wanted = [*TAGS.values()]
     try:
         data = pydicom.filereader.read_partial(file, stop, force=True, specific_tags=wanted)
-        known = "TransferSyntaxUID" in data.file_meta
+        known = bool(data.file_meta.get("TransferSyntaxUID"))
+        directory = data.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY
         looks = "Rows" in data and "Columns" in data and "PhotometricInterpretation" in data
     except OSError:
         raise
@@ -162,7 +170,7 @@ def _partial(pydicom: Any, file: BinaryIO, stop: Any, assume_syntax: bool) -> An
         ) from None
     if not marked and not looks:
         raise ContentError("no DICOM file")
-    if "MediaStorageSOPClassUID" in data.file_meta and _is_directory(data):
+    if directory:
         raise ContentError("a DICOMDIR, which holds no image")
     if not known and not assume_syntax:
         raise ContentError(
@@ -172,8 +180,14 @@ def _partial(pydicom: Any, file: BinaryIO, stop: Any, assume_syntax: bool) -> An
     return data
 
 
-def _is_directory(data: Any) -> bool:
-    return bool(data.file_meta.MediaStorageSOPClassUID == "1.2.840.10008.1.3.10")
+def _digest(file: BinaryIO, length: int) -> str:
+    """Of the beginning of a file."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while part := file.read(min(length, _PART)):
+        digest.update(part)
+        length -= len(part)
+    return digest.hexdigest()
 
 
 def _syntax(data: Any) -> Any:
@@ -181,7 +195,7 @@ def _syntax(data: Any) -> Any:
     from pydicom import uid
 
     stated = data.file_meta.get("TransferSyntaxUID")
-    if stated:
+    if stated and isinstance(stated, str):
         return stated
     implicit, little = data.original_encoding
     if implicit:

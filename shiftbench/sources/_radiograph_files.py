@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Literal
 
 from shiftbench.errors import ContentError, SourceError
@@ -29,11 +30,15 @@ MOST_PIXELS = 64_000_000
 
 @dataclass(frozen=True)
 class File:
-    """One file: its name relative to the folder, its size in bytes and change stamp in ns."""
+    """One file: its name relative to the folder, its size in bytes and change stamp in ns.
+
+    What is no regular file (a pipe would be waited for, without end) is listed and never opened.
+    """
 
     name: str
     bytes: int
     modified: int
+    regular: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Listing:
 def list_recursively(folder: str, leave_out: Iterable[str | None] = ()) -> Listing:
     """Every file below a folder, in the order of the names' bytes.
 
+    Links are followed; a folder that several lead to is listed once.
+
     Raises
     ------
     SourceError
@@ -75,7 +82,9 @@ def list_recursively(folder: str, leave_out: Iterable[str | None] = ()) -> Listi
             "it, or move it elsewhere"
         ) from None
 
-    for parent, _, names in os.walk(root, onerror=unreadable):
+    seen = {os.path.realpath(root)}
+    for parent, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
+        folders[:] = _unseen(parent, folders, seen)
         for name in names:
             path = os.path.join(parent, name)  # noqa: PTH118
             if without and os.path.realpath(path) in without:
@@ -83,12 +92,24 @@ def list_recursively(folder: str, leave_out: Iterable[str | None] = ()) -> Listi
             relative = os.path.relpath(path, root).replace(os.sep, "/")
             try:
                 stat = os.stat(path)  # noqa: PTH116
-                found.append(File(relative, stat.st_size, stat.st_mtime_ns))
+                regular = S_ISREG(stat.st_mode)
+                found.append(File(relative, stat.st_size, stat.st_mtime_ns, regular))
             except OSError:  # a link to nowhere: recorded when it is read
                 found.append(File(relative, 0, 0))
     if not found:
         raise SourceError("radiographs: the folder named by --folder holds no file")
     return Listing(root, sorted(found, key=lambda f: os.fsencode(f.name)))
+
+
+def _unseen(parent: str, folders: Iterable[str], seen: set[str]) -> list[str]:
+    """The folders that were not walked through yet, by another name."""
+    new = []
+    for name in sorted(folders, key=os.fsencode):
+        real = os.path.realpath(os.path.join(parent, name))  # noqa: PTH118
+        if real not in seen:
+            seen.add(real)
+            new.append(name)
+    return new
 
 
 def _said(error: OSError) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from shiftbench.radiograph import MAX_AGE
 from shiftbench.sources._device_names import device_name, known_manufacturer, known_model, tidy
+from shiftbench.sources._person import NAMES, PHRASES, Person
 
 __all__ = [
     "TAGS",
@@ -31,14 +32,9 @@ TAGS: Mapping[str, int] = {
     "Modality": 0x00080060,
     "Manufacturer": 0x00080070,
     "ManufacturerModelName": 0x00081090,
-    "PatientName": 0x00100010,
     "PatientID": 0x00100020,
-    "PatientBirthDate": 0x00100030,
     "PatientSex": 0x00100040,
-    "OtherPatientIDs": 0x00101000,
-    "OtherPatientNames": 0x00101001,
     "PatientAge": 0x00101010,
-    "AccessionNumber": 0x00080050,
     "BodyPartExamined": 0x00180015,
     "KVP": 0x00180060,
     "DistanceSourceToDetector": 0x00181110,
@@ -65,9 +61,21 @@ TAGS: Mapping[str, int] = {
     "PixelRepresentation": 0x00280103,
     "BurnedInAnnotation": 0x00280301,
     "LossyImageCompression": 0x00282110,
+    **NAMES,
+    **PHRASES,
 }
 """What is read of a header. Whose radiograph it is, is read to make a pseudonym and to see that
 no other value repeats it."""
+
+# What a number can be, so that none of another kind leaves; units: kV, µAs, ms, mA, 1, mm.
+_MOST = {
+    "KVP": 500,
+    "ExposureInuAs": 1e7,
+    "ExposureTime": 1e5,
+    "XRayTubeCurrent": 1e4,
+    "ExposureIndex": 1e5,
+    "DistanceSourceToDetector": 1e4,
+}
 
 # Defined terms of DICOM PS3.3 C.8.1.3, C.8.11.7 (mammography) and the codes of PadChest and BIMCV.
 _VIEWS = {
@@ -125,10 +133,11 @@ def header_of(values: Values) -> Header:
         "row_mm": row_mm,
         "column_mm": column_mm,
         "kvp": _positive(values, "KVP"),
-        "exposure_uas": _positive(values, "ExposureInuAs") or _positive(values, "Exposure", 1000),
+        "exposure_uas": _positive(values, "ExposureInuAs")
+        or _positive(values, "ExposureInuAs", "Exposure", 1000),
         "exposure_ms": _positive(values, "ExposureTime"),
         "tube_current_ma": _positive(values, "XRayTubeCurrent")
-        or _positive(values, "XRayTubeCurrentInuA", 0.001),
+        or _positive(values, "XRayTubeCurrent", "XRayTubeCurrentInuA", 0.001),
         "exposure_index": _positive(values, "ExposureIndex"),
         "distance_mm": _positive(values, "DistanceSourceToDetector"),
         "grid": _several(values, "Grid", _GRIDS),
@@ -198,9 +207,11 @@ def millimetres(value: Any) -> float | None:
     return found if found is not None and 0.005 <= found <= 20 else None
 
 
-def _positive(values: Values, keyword: str, factor: float = 1) -> float | None:
-    found = number(_first(values, keyword))
-    return found * factor if found is not None and 0 < found < 1e12 else None
+def _positive(
+    values: Values, kind: str, keyword: str | None = None, factor: float = 1
+) -> float | None:
+    found = (number(_first(values, keyword or kind)) or 0) * factor
+    return found if 0 < found <= _MOST[kind] else None
 
 
 def _spacing(values: Values) -> tuple[float | None, float | None]:
@@ -215,33 +226,12 @@ def _spacing(values: Values) -> tuple[float | None, float | None]:
 def _device(values: Values) -> tuple[str | None, str | None, str | None]:
     """Names of the device, unless free text there repeats who the patient is."""
     manufacturer, model = _first(values, "Manufacturer"), _first(values, "ManufacturerModelName")
-    person = _person(values)
-    if not known_manufacturer(manufacturer) and _tells(manufacturer, person):
+    person = Person(values)
+    if not known_manufacturer(manufacturer) and person.told_by(manufacturer):
         manufacturer = None
-    if not known_model(model) and _tells(model, person):
+    if not known_model(model) and person.told_by(model):
         model = None
     return device_name(manufacturer, model)
-
-
-def _person(values: Values) -> frozenset[str]:
-    """Words of a header that name the patient."""
-    words = set()
-    for keyword in ("PatientName", "OtherPatientNames", "PatientID", "OtherPatientIDs",
-                    "PatientBirthDate", "AccessionNumber"):  # fmt: skip
-        for value in values.get(keyword) or ():
-            words.update(_words(value))
-    # Short numbers are in many a model's name.
-    return frozenset(w for w in words if len(w) >= (6 if w.isdigit() else 3))
-
-
-def _words(value: Any) -> list[str]:
-    return re.findall(r"[^\W_]+", str(value if value is not None else "").casefold())
-
-
-def _tells(value: Any, person: frozenset[str]) -> bool:
-    words = _words(value)
-    text = "".join(words)
-    return any(word in words or (len(word) > 3 and word in text) for word in person)
 
 
 def view_of(value: Any) -> str | None:

@@ -15,7 +15,7 @@ __all__ = ["join", "kept_columns"]
 def join(
     rows: Iterable[Row], files: Sequence[str]
 ) -> tuple[dict[int, Row], dict[int, str], dict[int, str], int]:
-    """Which row is of which file: by the path below the folder, else by the name alone.
+    """Which row is of which file: by the path below the folder, or as much of it as is given.
 
     Parameters
     ----------
@@ -38,7 +38,10 @@ def join(
     for row in rows:
         name = posixpath.normpath(row.file.replace("\\", "/"))
         named = exact.get(name)
-        fitting = [named] if named is not None else alone.get(posixpath.basename(name), [])
+        fitting = [named] if named is not None else []
+        if not fitting:
+            alike = alone.get(posixpath.basename(name), ())
+            fitting = [p for p in alike if _one_ends_in_the_other(files[p], name)]
         if len(fitting) == 1:
             found.setdefault(fitting[0], []).append(row)
         elif fitting:
@@ -54,6 +57,15 @@ def join(
         if len(of) > 1
     }
     return {p: of[0] for p, of in found.items() if len(of) == 1}, twice, unclear, absent
+
+
+def _one_ends_in_the_other(file: str, named: str) -> bool:
+    """Whether two paths may be of one file, seen from two folders: ``a/b/c.png`` and ``b/c.png``.
+
+    Names alone are not enough: every patient's folder may hold a ``1.png``.
+    """
+    a, b = (f"/{path.lstrip('/')}" for path in (file, named))
+    return a.endswith(b) or b.endswith(a)
 
 
 def kept_columns(cells: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:

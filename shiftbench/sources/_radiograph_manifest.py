@@ -9,10 +9,12 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from shiftbench.errors import ConfigurationError, ContentError, SourceError
-from shiftbench.sources._device_names import device_name, tidy
+from shiftbench.sources._device_names import device_named, tidy
+from shiftbench.sources._person import tells
 from shiftbench.sources._radiograph_files import read_bytes
 from shiftbench.sources._radiograph_header import (
     age_in_years,
@@ -135,7 +137,11 @@ def read_manifest(path: str, names: Names, released_size: int | None) -> Manifes
 
 
 def _lines(data: bytes) -> list[list[str]]:
-    text = data.decode("utf-8-sig", "surrogateescape")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16", "replace")
+    else:
+        text = data.decode("utf-8-sig", "surrogateescape")
+    text = text.lstrip("\r\n")
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=lambda d: (first.count(d), d == ","))
     try:
@@ -191,7 +197,7 @@ def _no_column(role: str, name: str, header: Sequence[str]) -> ConfigurationErro
     folded = {h.casefold(): h for h in header}
     near = [folded[n] for n in difflib.get_close_matches(name.casefold(), folded, 3, 0.6)]
     option = "--keep" if role == "keep" else f"--{role.replace('_', '-')}-column"
-    hint = f"did you mean {', '.join(map(repr, near))}?" if near else "none is called alike"
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else "none is called alike."
     return ConfigurationError(
         f"the manifest has no column {name!r} among the {len(header)} that its first line names; "
         f"{hint} Set {option} to a column of the manifest"
@@ -212,7 +218,14 @@ def _row(k: int, cell: Mapping[str, str], names: Names, released_size: int | Non
                 "may name the patient"
             )
     row_mm, column_mm = _spacing(of, names, released_size)
-    device = device_name(of(names.device), None)[0] if names.device else None
+    file_stem = PurePosixPath(of(names.file).replace("\\", "/")).stem
+    device = device_named(of(names.device)) if names.device else None
+    leaving = (finding, of(names.device), *(cell[name] for name in names.keep))
+    if any(tells(text, said) for text in leaving for said in (of(names.patient), file_stem)):
+        raise ContentError(
+            "a finding, device or kept column repeats the file's name or whose radiograph it is, "
+            "which never leave"
+        )
     columns = {
         "finding": _public(finding),
         "view": view_of(of(names.view)),

@@ -41,7 +41,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """One usable radiograph; `patient` is a kind of name and the name, and stays inside."""
+    """One usable radiograph; `patient` is a kind of name and the name, and stays inside.
+
+    `of_header` is the patient's number in the header, where the manifest named the patient.
+    """
 
     position: int
     patient: tuple[str, str] | None
@@ -49,6 +52,7 @@ class Found:
     located: Located
     digest: str
     kept: Mapping[str, str] = field(default_factory=dict)
+    of_header: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def collect(listing: Listing, manifest: Manifest | None, wanted: Wanted) -> Scan
         rows, twice, unclear, counts["rows_without_file"] = join(
             manifest.rows, [f.name for f in listing.files]
         )
-        if not rows and not twice and not unclear:
+        if manifest.rows and not rows and not twice and not unclear:
             raise _other_files(listing, manifest)
         rejected.update(twice)
         of_rows += [(f"row {k} of the manifest", reason) for k, reason in unclear.items()]
@@ -138,6 +142,8 @@ def _one(
     listing: Listing, position: int, wanted: Wanted, headers: Headers | None, row: Row | None
 ) -> Found:
     path = listing.path(position)
+    if not listing.files[position].regular:
+        raise ContentError("no regular file")
     if headers is not None:
         header, digest, located = headers.of(position, wanted.modalities)
     elif wanted.layout == "dicom":
@@ -170,6 +176,7 @@ def _one(
         located,
         digest,
         row.kept if row is not None else {},
+        header.patient if said else None,
     )
 
 
@@ -187,6 +194,7 @@ def _whose(
             for f in found
         )
         found = [replace(f, patient=name) for f, name in zip(found, names, strict=True)]
+    found = _as_the_manifest_says(found)
     settled = []
     for radiograph in found:
         if radiograph.patient is not None:
@@ -199,6 +207,25 @@ def _whose(
     if found and not settled:
         _need_patients(wanted)
     return settled
+
+
+def _as_the_manifest_says(found: Sequence[Found]) -> list[Found]:
+    """Where the manifest names the patient of some files alone: the others of one number with them.
+
+    A number that the manifest gives to several people says nothing of whose the others are.
+    """
+    named: dict[str, set[tuple[str, str]]] = {}
+    for f in found:
+        if f.of_header is not None and f.patient is not None:
+            named.setdefault(f.of_header, set()).add(f.patient)
+
+    def settled(f: Found) -> Found:
+        people = named.get(f.patient[1]) if f.patient and f.of_header is None else None
+        if not people or f.patient in people:
+            return f
+        return replace(f, patient=next(iter(people)) if len(people) == 1 else None)
+
+    return [settled(f) for f in found]
 
 
 def _need_patients(wanted: Wanted) -> None:

@@ -105,7 +105,8 @@ def front_matter(manifest: Manifest, before: str | None = None) -> str:
     """The YAML; of one that is there already, what a person has added or changed stays."""
     tasks = [n for n, c in manifest.configs.items() if c.kind == "task"]
     examples = next((n for n, c in manifest.configs.items() if c.kind == "examples"), "")
-    rows = sum(s.rows for s in manifest.configs[examples].splits.values()) if examples else 0
+    counted = [examples] if examples else tasks
+    rows = sum(s.rows for n in counted for s in manifest.configs[n].splits.values())
     shifts = {s.shift for c in manifest.configs.values() for s in c.splits.values() if s.shift}
     front: dict[str, Any] = {}
     if manifest.license:

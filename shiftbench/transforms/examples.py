@@ -102,7 +102,7 @@ class AcquisitionChange:
             if not image.get("bytes"):
                 raise ContentError("an image is absent (no bytes)")
             image = decoded(image["bytes"])
-        if not hasattr(image, "mode"):
+        if not isinstance(getattr(image, "mode", None), str):  # tensors have a method of that name
             raise ContentError(
                 f"an image is of type {type(image).__name__}; allowed are pictures of Pillow, "
                 'structs with "bytes", and arrays'

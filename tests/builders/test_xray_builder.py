@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image
 import shiftbench as sb
 from shiftbench.errors import ConfigurationError, IntegrityError, ShiftbenchError
 from shiftbench.evaluation.points import roc_points
+from shiftbench.schema import Metadata
 from tests.radiographs import DEVICES, MadeRadiographs, Reader
 
 SMALL: dict[str, Any] = {"patch_size": 48, "patches": 4, "min_patients": 5}
@@ -145,6 +148,89 @@ def test_radiographs_that_cannot_be_read_are_counted_by_radiograph(tmp_path: Pat
         built(tmp_path / "none", MadeRadiographs(bad=bad), max_rejected=0)
 
 
+def test_radiographs_that_a_second_plan_names_may_be_unusable_too(tmp_path: Path) -> None:
+    """Matching draws others in place of those that cannot be read: they were in no plan before."""
+    only: dict[str, Any] = {"in_distribution": ("Acme A",), "match": ("finding", "view", "sex")}
+    first = built(tmp_path / "first", MadeRadiographs(n_patients=200), **only)
+    shown = {r["radiograph"] for rows in examples(first, "acme_a").values() for r in rows}
+    table = MadeRadiographs(n_patients=200).scan().examples
+    at = dict(zip(*(table[c].to_pylist() for c in ("example_id", "locator")), strict=True))
+    unseen = sorted(set(at) - shown)
+    # Some that are shown, and all that could take their place.
+    bad = tuple(at[r] for r in [*sorted(shown)[::10], *unseen])
+    source = MadeRadiographs(n_patients=200, bad=bad)
+    bench = built(tmp_path / "out", source, max_rejected=200, **only)
+    rejected = {r["input"] for r in bench.table("rejected").to_pylist()}
+    assert rejected & set(unseen)
+    assert rejected <= set(at)
+    again = built(tmp_path / "again", source, max_rejected=200, n_jobs=2, **only)
+    assert again.digest == bench.digest
+
+
+def test_a_group_and_a_device_of_like_names_are_two_configs(tmp_path: Path) -> None:
+    source = Renamed(names=("A", "B", "A B", "島津"))
+    bench = built(tmp_path / "out", source, in_distribution=("A+B", "A B"))
+    tasks = {n: c for n, c in bench.manifest.configs.items() if c.kind == "task"}
+    assert [*tasks] == ["a_and_b", "a_b"]
+    assert [c.title for c in tasks.values()] == ["A + B", "A B"]
+    assert {r["device"] for r in examples(bench, "a_b")["train"]} == {"A B"}
+    titles = {s.title for s in tasks["a_and_b"].splits.values()}
+    assert "島津" in titles
+    with pytest.raises(ConfigurationError, match="two configs would have the name"):
+        source = Renamed(names=("A", "A acquisition", "B", "C"))
+        built(
+            tmp_path / "twice", source, in_distribution=("A", "A acquisition"),
+            acquisition=("gamma=2",),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Renamed(MadeRadiographs):
+    """The four devices by other names."""
+
+    names: tuple[str, ...] = ()
+
+    def scan(self) -> Metadata:
+        found = super().scan()
+        at = found.examples.column_names.index("device")
+        new = dict(zip(DEVICES, self.names, strict=True))
+        named = [new[d] for d in found.examples["device"].to_pylist()]
+        return replace(found, examples=found.examples.set_column(at, "device", [named]))
+
+
+@dataclass(frozen=True)
+class Silent(MadeRadiographs):
+    """Radiographs of which neither finding nor view is known."""
+
+    def scan(self) -> Metadata:
+        found = super().scan()
+        return replace(found, examples=found.examples.drop_columns(["finding", "view"]))
+
+
+def test_a_build_that_matched_nothing_says_so_loudly(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="acme_a: NOTHING was matched"):
+        built(tmp_path / "out", Silent(), in_distribution=("Acme A",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        built(tmp_path / "meant", Silent(), in_distribution=("Acme A",), match=("none",))
+
+
+def test_devices_that_are_proxies_and_resized_pictures_are_told_first(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="the device is a PROXY"):
+        built(tmp_path / "out", device="bits_stored*columns", acquisition=("gamma=2",))
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert card.index("the device is a PROXY") < card.index("## Loading")
+
+
+def test_the_card_tells_how_many_patches_there_are(
+    bench: sb.benchmark.Benchmark,
+) -> None:
+    card = (Path(bench.url) / "README.md").read_text("utf-8")
+    assert sum(len(rows) for c in ("acme_a", "bolt_b", "coil_c", "dyne_d")
+               for rows in examples(bench, c).values()) > 1000  # fmt: skip
+    assert "1K<n<10K" in card
+
+
 def test_one_picture_in_two_splits_fails_the_build(
     bench: sb.benchmark.Benchmark, tmp_path: Path
 ) -> None:
@@ -216,24 +302,39 @@ def test_simulated_changes_of_one_device(tmp_path: Path) -> None:
     measure = sb.measuring.settings.Measurement(
         spaces=("spectrum",), n_permutations=99, subsets=False, profile=False
     )
-    steps = ("dose=5", "blur=0.5")
+    steps = ("dose=5", "blur=0.5", "gamma=1.0001")
     bench = built(tmp_path / "out", one, acquisition=steps, measure=measure)
     [task] = [n for n, c in bench.manifest.configs.items() if c.kind == "task"]
     assert task == "acme_a_acquisition"
     found = examples(bench, task)
     units = {s: {r["radiograph"] for r in rows} for s, rows in found.items()}
-    assert units["ood_test_dose_5"] == units["ood_test_blur_0p5"]
+    assert units["ood_test_dose_5"] == units["ood_test_blur_0p5"] == units["ood_test_unchanged"]
+    assert not any(r["is_ood"] for r in found["ood_test_unchanged"])
+    assert bench.manifest.configs[task].splits["ood_test_unchanged"].flag == "accept"
     assert not units["ood_test_dose_5"] & units["id_test"]
     assert {r["change"] for r in found["ood_test_dose_5"]} == {"dose=5"}
     lines = {r["split"]: r for r in bench.table("severities").to_pylist()}
+    # What hardly changes costs nothing: the loss is that of the change, not of other patients.
+    nothing = lines.pop("ood_test_gamma_1p0001")
+    patients = {r["cluster_id"] for r in found["ood_test_unchanged"]}
+    assert (nothing["accuracy_lost"], nothing["n_clusters"]) == (0, len(patients))
+    assert -0.05 < nothing["lost_low"] <= 0 <= nothing["lost_high"] < 0.05
     assert set(lines) == {"ood_test_dose_5", "ood_test_blur_0p5"}
     for line in lines.values():
         assert line["made"] == "surrogate"
         assert line["distance"] == "mmd"
         assert line["shift"] > 0
-        assert line["accuracy_lost"] == pytest.approx(
-            line["accuracy_unchanged"] - line["accuracy"]
-        )
+        assert line["accuracy_lost"] == pytest.approx(line["accuracy_unchanged"] - line["accuracy"])
+    # Another measurement keeps the lines, and adds none where it has no distance of this kind.
+    other = sb.measuring.settings.Measurement(
+        spaces=("spectrum",), distances=("label_tv",), subsets=False, profile=False
+    )
+    before = bench.table("severities").to_pylist()
+    sb.measuring.remeasure.measure_benchmark(tmp_path / "out", other)
+    again = sb.Benchmark(str(tmp_path / "out")).table("severities").to_pylist()
+    assert [(r["split"], r["distance"]) for r in again] == [
+        (r["split"], r["distance"]) for r in before
+    ]
     assert "## Severities" in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
@@ -242,9 +343,9 @@ def test_severities_that_a_source_cannot_make_are_left_out_and_said(tmp_path: Pa
     with pytest.warns(UserWarning, match=r"kvp=30, kvp=40, kvp=50.*left out"):
         bench = built(tmp_path / "out", source, acquisition=("kvp",))
     shown = [s for s in bench.manifest.configs["csi_panel_acquisition"].splits if "ood" in s]
-    assert shown == ["ood_test_kvp_10", "ood_test_kvp_20"]
+    assert shown == ["ood_test_unchanged", "ood_test_kvp_10", "ood_test_kvp_20"]
     with pytest.raises(ConfigurationError, match="155 kV"):
-        built(tmp_path / "none", source, acquisition=("kvp", "gamma", "kvp=35", "kvp=30"))
+        built(tmp_path / "none", source, acquisition=("gamma", "kvp=30"))
 
 
 @pytest.mark.parametrize(

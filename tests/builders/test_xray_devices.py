@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from shiftbench.builders.xray.devices import (
     ANY_DEVICE,
     device_names,
+    device_slugs,
     in_distribution_groups,
     parse_group,
     parse_only,
@@ -170,3 +173,13 @@ def test_every_radiograph_is_used_or_left_out_once(table: pa.Table, least: int) 
         assert {names[row] for row in rows} == {name} == {devices.names[i]}
         assert devices.patients[name] == len(set(table["cluster_id"].take(rows).to_pylist()))
         assert devices.patients[name] >= least
+
+
+def test_names_of_headers_become_slugs_whatever_they_are() -> None:
+    """A header cannot be renamed: equal slugs, none and too long ones are told apart by a mark."""
+    names = ["GE / X-1", "GE X 1", "../..", "島津", "💥", "A" * 300, "A" * 301, "Acme"]
+    made = device_slugs(names)
+    assert len(set(made.values())) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9_]{1,60}", s) for s in made.values())
+    assert made["Acme"] == "acme"
+    assert device_slugs(["島津"])["島津"] == made["島津"]

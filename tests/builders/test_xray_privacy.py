@@ -70,7 +70,10 @@ def texts_of(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield path.name, str(table.schema.to_string()).encode()
             for name in table.column_names:
                 if name != "image":
-                    yield f"{path.name} {name}", "\n".join(map(str, table[name].to_pylist())).encode()
+                    yield (
+                        f"{path.name} {name}",
+                        "\n".join(map(str, table[name].to_pylist())).encode(),
+                    )
 
 
 def everything(home: Path, said: str) -> list[tuple[str, bytes]]:
@@ -156,6 +159,16 @@ def test_a_key_file_inside_the_output_is_refused(planted: Planted, tmp_path: Pat
         home=tmp_path, code=1,
     )  # fmt: skip
     assert "key file" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_default_key_file_inside_the_output_is_refused_too(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sb.sources.Radiographs(str(planted.folder), str(planted.manifest))
+    monkeypatch.setenv("SHIFTBENCH_KEY_FILE", str(tmp_path / "out" / "my.key"))
+    with pytest.raises(sb.errors.ConfigurationError, match="key file would lie inside"):
+        sb.build(sb.builders.XrayPatches(source), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 

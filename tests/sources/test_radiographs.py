@@ -708,6 +708,70 @@ def test_log_levels_are_given_back() -> None:
     assert list(warnings.filters) == filters
 
 
+def test_a_row_is_not_given_to_the_file_of_another_folder(tmp_path) -> None:
+    images = {"p2/img.png": IMAGES["a.png"], "p3/x.png": IMAGES["b.png"]}
+    rows = [{"image": "p1/img.png", "patient": 1, "finding": "A"},
+            {"image": "/data/all/p3/x.png", "patient": 3, "finding": "C"}]  # fmt: skip
+    options = collection(tmp_path, rows, images)
+    found = Radiographs(**options).scan()
+    assert found.examples["finding"].to_pylist() == ["C"]
+    assert found.counts == {"rows_without_file": 1, "files_without_row": 1}
+    collection(tmp_path, [*rows, {"image": "p2/img.png", "patient": 2, "finding": "B"}], images)
+    assert sorted(Radiographs(**options).scan().examples["finding"].to_pylist()) == ["B", "C"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"finding": "see 4480-077"},
+        {"machine": "Panel 4480077"},
+        {"further": "/x/scan_4711.png"},
+        {"further": "4480077"},
+    ],
+)
+def test_no_cell_repeats_the_patient_or_the_file(tmp_path, more) -> None:
+    empty = {"finding": "none", "machine": "A", "further": "1"}
+    rows = [{"image": "scan_4711.png", "patient": "4480077", **empty, **more},
+            {"image": "b.png", "patient": "4480078", **empty}]  # fmt: skip
+    images = {"scan_4711.png": IMAGES["a.png"], "b.png": IMAGES["b.png"]}
+    options = collection(tmp_path, rows, images)
+    source = Radiographs(**options, device_column="machine", keep=("further",))
+    ((place, why),) = rejected(source)
+    assert (place, "never leave" in why) == ("row 1 of the manifest", True)
+    assert "4480077" not in why
+    collection(tmp_path, rows[:1], images)
+    with pytest.raises(SourceError, match="1 × a finding, device or kept column repeats"):
+        source.scan()
+
+
+def test_devices_in_one_cell_have_the_names_of_headers(tmp_path) -> None:
+    names = ("Philips DigitalDiagnost", "Philips Medical Systems digital DIAGNOST")
+    rows = [{"image": f"{n}.png", "patient": n, "machine": m}
+            for n, m in zip("ab", names, strict=True)]  # fmt: skip
+    source = Radiographs(**collection(tmp_path, rows, IMAGES), device_column="machine")
+    assert set(source.scan().examples["device"].to_pylist()) == {"Philips DigitalDiagnost"}
+    from shiftbench.sources._device_names import device_named
+
+    assert device_named("FUJI PHOTO FILM Co., ltd. 5000MA") == "FUJIFILM"
+    assert device_named("0.168") == "0.168"
+    assert device_named(" ") is None
+
+
+def test_manifest_in_utf_16_and_with_empty_lines(tmp_path) -> None:
+    options = collection(tmp_path, ROWS, IMAGES)
+    for text in (
+        "image\tpatient\r\na.png\t7\r\n".encode("utf-16"),
+        b"\r\n\nimage,patient\na.png,7\n",
+    ):
+        (tmp_path / "list.csv").write_bytes(text)
+        assert Radiographs(**options).scan().examples.num_rows == 1
+
+
+def test_half_a_character_in_a_number(tmp_path) -> None:
+    bimcv(tmp_path, {"run-1_dx.png": TWELVE, "run-1_dx.json": header(patient="7\ud800")})
+    assert Radiographs(str(tmp_path)).scan().examples.num_rows == 1
+
+
 # Weird cells
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=30)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -426,3 +429,175 @@ def test_direct_decoding_of_another_kind_of_file(tmp_path) -> None:
     path.write_bytes(written(dataset(PixelData=None)))
     with pytest.raises(ContentError, match="missing"):
         decode_dicom(str(path), voi=False)
+
+
+OVERLAID = ramp(bits=12) | np.uint16(0x8000) * (np.indices((32, 48)).sum(0) % 2).astype(np.uint16)
+WORDS = {
+    "overlay bits": (OVERLAID, {}),
+    "high bit 13": ((ramp(bits=12) << 2) | np.uint16(3), {"HighBit": 13}),
+    "not extended": (
+        ((ramp(bits=12).astype(int) - 2048) & 0xFFF).astype(np.uint16),
+        {"PixelRepresentation": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+@pytest.mark.parametrize("rle", [False, True])
+def test_bits_that_are_not_stored_ones_are_masked_also_in_rle(tmp_path, case, rle) -> None:
+    words, fields = WORDS[case]
+    data = dataset(words, **fields)
+    if rle:
+        data.compress(uid.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    np.testing.assert_array_equal(decoded(tmp_path, data).pixels, ramp(bits=12))
+
+
+def test_damage_is_not_handed_to_a_plug_in_that_ends_the_process(tmp_path, monkeypatch) -> None:
+    """On damaged JPEG-LS, JPEG 2000 and JPEG data gdcm calls abort(): no ContentError then."""
+    from pydicom.pixels.decoders import gdcm
+
+    asked = []
+    monkeypatch.setattr(gdcm, "_decode_frame", lambda *a, **k: asked.append(a))
+    for compress in (uid.JPEGLSLossless, uid.JPEG2000Lossless):
+        data = dataset()
+        data.compress(compress)
+        frame = next(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=1))
+        data.PixelData = encapsulate([frame[:40] + b"\xff" * 60 + frame[100:]])
+        with pytest.raises(ContentError, match="cannot be decoded"):
+            decoded(tmp_path, data)
+    assert not asked
+
+
+def lossless_jpeg(tmp_path: Path, bits: int = 12, signed: bool = False) -> Dataset:
+    gdcm = pytest.importorskip("gdcm")
+    codes = ramp(31, 47, bits)
+    values = (codes.astype(int) - 2 ** (bits - 1)).astype(np.int16) if signed else codes
+    write(tmp_path / "raw.dcm", dataset(values, bits, PixelRepresentation=int(signed)))
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(tmp_path / "raw.dcm"))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(
+        gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1)  # [Selection Value 1]
+    )
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(tmp_path / "jpeg.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return pydicom.dcmread(tmp_path / "jpeg.dcm")
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_lossless_jpeg(tmp_path, bits, signed) -> None:
+    image = decoded(tmp_path, lossless_jpeg(tmp_path, bits, signed))
+    np.testing.assert_array_equal(image.pixels, ramp(31, 47, bits))
+
+
+def test_damaged_lossless_jpeg_is_refused_before_it_is_decoded(tmp_path, monkeypatch) -> None:
+    from pydicom.pixels.decoders import gdcm as plugin
+
+    data = lossless_jpeg(tmp_path)
+    frame = pydicom.encaps.get_frame(data.PixelData, 0, number_of_frames=1)
+    height = frame.index(b"\xff\xc3") + 5
+    damaged = {
+        "cut": frame[: len(frame) // 2],
+        "no beginning": b"\0" + frame[1:],
+        "other rows": frame[:height] + b"\x7f" + frame[height + 1 :],
+        "174 bits": frame[: height - 1] + b"\xae" + frame[height:],
+        "a marker in the pixels": frame[:-40] + b"\xff\xc3" + frame[-38:],
+    }
+    asked = []
+    monkeypatch.setattr(plugin, "_decode_frame", lambda *a, **k: asked.append(a))
+    for content in damaged.values():
+        data.PixelData = encapsulate([content])
+        data["PixelData"].is_undefined_length = True
+        with pytest.raises(ContentError, match="the JPEG data are damaged"):
+            decoded(tmp_path, data)
+    assert not asked
+
+
+@given(st.data())
+def test_any_damage_to_the_file_meta_information_has_a_reason(tmp_path_factory, data) -> None:
+    whole = bytearray(written(dataset()))
+    for place in data.draw(st.lists(st.integers(132, 420), min_size=1, max_size=4)):
+        whole[place] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("meta") / "a.dcm"
+    path.write_bytes(whole)
+    from shiftbench.sources._dicom_header import read_header
+
+    with contextlib.suppress(ContentError), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_header(str(path), ("DX",), assume_syntax=True)
+        decode_dicom(str(path), voi=False)
+
+
+def test_unknown_representation_in_the_file_meta_information(tmp_path) -> None:
+    whole = written(dataset())
+    assert reason(tmp_path, whole.replace(b"\x02\0\x02\0UI", b"\x02\0\x02\0WI"))
+
+
+def test_pipes_are_not_waited_for_and_large_files_of_zeros_not_parsed(tmp_path) -> None:
+    write(tmp_path / "in" / "a.dcm", dataset())
+    os.mkfifo(tmp_path / "in" / "b.dcm")
+    with (tmp_path / "in" / "c.img").open("wb") as file:
+        file.truncate(2**33)
+    found = Radiographs(str(tmp_path / "in")).scan()
+    assert [r["reason"] for r in found.rejected.to_pylist()] == ["no regular file", "no DICOM file"]
+
+
+def test_linked_folders_are_read_once(tmp_path) -> None:
+    write(tmp_path / "elsewhere" / "a.dcm", dataset())
+    write(tmp_path / "in" / "b.dcm", dataset())
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    assert Radiographs(str(tmp_path / "in")).scan().examples.num_rows == 2
+
+
+NUMBERS = ("KVP", "ExposureIndex", "ExposureInuAs", "DistanceSourceToDetector", "ExposureTime",
+           "XRayTubeCurrent", "NumberOfFrames")  # fmt: skip
+
+
+def test_no_number_of_a_patient_leaves_as_a_measurement(tmp_path) -> None:
+    for keyword in NUMBERS:
+        path = tmp_path / "in" / f"{keyword}.dcm"
+        write(path, dataset(PatientID="448000077", **{keyword: "448000077"}))
+    found = Radiographs(str(tmp_path / "in")).scan()
+    public = found.examples.drop_columns(["locator"]).to_pylist()
+    assert "448000077" not in repr((public, found.rejected.to_pylist()))
+
+
+@pytest.mark.parametrize(
+    ("number", "model"),
+    [
+        ("123-45-6789", "ACME 123-45-6789"),
+        ("12345", "Panel 12345"),
+        ("1", "Klinikum Musterhausen 2"),
+        ("1", "SN-99887766"),
+        ("1", "12.03.1947"),
+        ("1", "Panel 20190807"),
+        ("1", "1.2.3.4.5.7719203"),
+        ("1", "Dr Quacksalber"),
+        ("1", "Herzschrittmacher, links"),
+    ],
+)
+def test_a_model_that_repeats_person_or_place_does_not_leave(tmp_path, number, model) -> None:
+    write(tmp_path / "in" / "a", dataset(PatientID=number, ManufacturerModelName=model))
+    (row,) = Radiographs(str(tmp_path / "in")).scan().examples.to_pylist()
+    assert row["device"] == "SIEMENS"
+
+
+def test_one_patient_by_manifest_and_by_header(tmp_path) -> None:
+    for name in "abcd":
+        write(tmp_path / "in" / name, dataset(PatientID="5" if name == "d" else "7"))
+    (tmp_path / "list.csv").write_text("image,patient\na,P7\nb,\nc,P7\nd,\n")
+    source = Radiographs(str(tmp_path / "in"), str(tmp_path / "list.csv"))
+    assert len(set(source.scan().examples["cluster_id"].to_pylist())) == 2
+    (tmp_path / "list.csv").write_text("image,patient\na,P7\nb,\nc,P8\nd,\n")
+    found = source.scan()  # number 7 is of two people: whose "b" is, is unknown
+    assert found.examples.num_rows == 3
+    assert "--patient-per-image" in found.rejected["reason"][0].as_py()

@@ -149,6 +149,12 @@ def test_examples_that_cannot_be_used(example) -> None:
     assert "patient" not in str(caught.value)
 
 
+def test_a_tensor_is_told_by_its_type() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ContentError, match="of type Tensor"):
+        AcquisitionChange("dose=1")({"example_id": "a", "image": torch.zeros((4, 4))})
+
+
 def test_columns_that_are_not_there() -> None:
     with pytest.raises(ConfigurationError, match="'image'"):
         AcquisitionChange("dose=1", column="imagge")({"example_id": "a", "image": array(0)})
