@@ -138,9 +138,9 @@ def patch_examples(
             )
         head = f"{name}.{change_slug(change)}" if change else name
         ks = range(sheets.patches)
-        shown = (locator, name), (change or None, again[row, change], modified)
+        shown = (change or None, again[row, change], modified)
         ids.append(pa.array([f"{head}.{k:0{width}d}" for k in ks], pa.string()))
-        of_sheet = [patch_locator(*shown[0], k, *shown[1]) for k in ks]
+        of_sheet = [patch_locator(locator, name, k, *shown) for k in ks]
         locators.append(pa.array(of_sheet, pa.string()))
     n = len(order) * sheets.patches
     columns: dict[str, pa.Array | pa.ChunkedArray] = {

@@ -170,8 +170,9 @@ def test_ood_validation_as_asked() -> None:
 def test_split_names_are_slugs_that_differ() -> None:
     table = devices_of(A=20, **{"Philips (Essenta)": 3, "GE 0.1": 3})
     assert {"ood_test_philips_essenta", "ood_test_ge_0_1"} <= set(divide(table).splits)
-    with pytest.raises(ConfigurationError, match="both become 'g_e'"):
-        _ = divide(devices_of(A=20, **{"G E": 3, "g-e": 3})).splits
+    names = [*divide(devices_of(A=20, **{"G E": 3, "g-e": 3})).splits]
+    alike = [n for n in names if n.startswith("ood_test_g_e_")]
+    assert len(set(alike)) == 2
 
 
 def test_chest_xray_patients(shared_data: Path) -> None:
