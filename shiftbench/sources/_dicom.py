@@ -167,7 +167,9 @@ def _check_jpeg(data: Any) -> None:
         frame = get_frame(data.PixelData, 0, number_of_frames=1)
     except Exception as error:  # damaged items can fail in any way
         raise ContentError(f"the pixel data cannot be read ({type(error).__name__})") from None
-    check_lossless_jpeg(frame, int(data.Rows), int(data.Columns))
+    check_lossless_jpeg(
+        frame, int(data.Rows), int(data.Columns), _whole(data, "BitsAllocated") or 0
+    )
 
 
 def _with_modality(data: Any, scale: GreyScale, *, exact: bool) -> GreyScale:

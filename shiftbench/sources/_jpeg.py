@@ -15,15 +15,15 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _DAMAGED = "the JPEG data are damaged"
 
 
-def check_lossless_jpeg(data: bytes, rows: int, columns: int) -> None:
+def check_lossless_jpeg(data: bytes, rows: int, columns: int, allocated: int) -> None:
     """Refuse what is not one lossless frame of one component and of the size that is stated.
 
     Parameters
     ----------
     data : bytes
         Of one frame (ISO/IEC 10918-1, annexes B and H).
-    rows, columns : int
-        As the header has them.
+    rows, columns, allocated : int
+        As the header has them; bits are allocated to each pixel.
 
     Raises
     ------
@@ -32,14 +32,15 @@ def check_lossless_jpeg(data: bytes, rows: int, columns: int) -> None:
 
     Examples
     --------
-    >>> check_lossless_jpeg(b"no JPEG", 32, 32)
+    >>> check_lossless_jpeg(b"no JPEG", 32, 32, 16)
     Traceback (most recent call last):
     shiftbench.errors.ContentError: the JPEG data are damaged
     """
     component, tables = None, set[int]()
     for marker, segment in _segments(data):
         if marker == _SOF3:
-            if component is not None or not _fits(segment, rows, columns):
+            fits = _fits(segment, rows, columns) and segment[0] <= allocated in (8, 16)
+            if component is not None or not fits:
                 raise ContentError(_DAMAGED)
             component = segment[6]
         elif marker == _DHT:

@@ -17,6 +17,7 @@ from PIL import Image
 import shiftbench as sb
 from shiftbench.errors import ConfigurationError, IntegrityError, ShiftbenchError
 from shiftbench.evaluation.points import roc_points
+from shiftbench.measuring.remeasure import measure_benchmark
 from shiftbench.schema import Metadata
 from tests.radiographs import DEVICES, MadeRadiographs, Reader
 
@@ -330,7 +331,7 @@ def test_simulated_changes_of_one_device(tmp_path: Path) -> None:
         spaces=("spectrum",), distances=("label_tv",), subsets=False, profile=False
     )
     before = bench.table("severities").to_pylist()
-    sb.measuring.remeasure.measure_benchmark(tmp_path / "out", other)
+    measure_benchmark(tmp_path / "out", other)
     again = sb.Benchmark(str(tmp_path / "out")).table("severities").to_pylist()
     assert [(r["split"], r["distance"]) for r in again] == [
         (r["split"], r["distance"]) for r in before

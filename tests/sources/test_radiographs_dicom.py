@@ -517,6 +517,10 @@ def test_damaged_lossless_jpeg_is_refused_before_it_is_decoded(tmp_path, monkeyp
         data["PixelData"].is_undefined_length = True
         with pytest.raises(ContentError, match="the JPEG data are damaged"):
             decoded(tmp_path, data)
+    data.PixelData = encapsulate([frame])
+    data.BitsAllocated = 32
+    with pytest.raises(ContentError, match="the JPEG data are damaged"):
+        decoded(tmp_path, data)
     assert not asked
 
 
