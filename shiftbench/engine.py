@@ -8,7 +8,7 @@ import re
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 def run(
     function: Callable[..., T],
-    tasks: Sequence[tuple[Any, ...]],
+    tasks: Iterable[tuple[Any, ...]],
     *,
     n_jobs: int | None = None,
     scheduler: str | None = None,
@@ -34,8 +34,8 @@ def run(
     ----------
     function : callable
         Importable, so that another process finds it.
-    tasks : sequence of tuple
-        Arguments, each picklable.
+    tasks : iterable of tuple
+        Arguments, each picklable; taken as they are needed.
     n_jobs : int, optional
         Processes; None takes the active ``joblib.parallel_config`` or else one.
     scheduler : str, optional

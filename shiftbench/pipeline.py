@@ -35,7 +35,6 @@ from shiftbench.schema import (
     REJECTED,
     Checks,
     Metadata,
-    Shard,
     Source,
     arrow_schema,
 )
@@ -277,13 +276,12 @@ def _materialise(
     found: dict[str, str] = {}
     units = _Units()
     while True:
-        shards = list(plan.shards())
-        stage.drop_others({s.path for s in shards})
+        stage.drop_others(set(plan.paths))
         limit = max_rejected
         if limit is None:
             limit = max(MIN_REJECTED, int(MAX_REJECTED_SHARE * units.planned(plan)))
         reports = {}
-        with closing(_write(shards, builder, plan.seed, stage, checks, run, show)) as written:
+        with closing(_write(plan, builder, stage, checks, run, show)) as written:
             for report in written:
                 reports[report.path] = report
                 found.update(report.rejected)
@@ -322,7 +320,7 @@ class _Units:
             for split in config.splits:
                 named[split.index] = True
         units = plan.metadata.examples[plan.metadata.unit].filter(pa.array(named))
-        return int(pc.count_distinct(units).as_py())
+        return len(units.unique())
 
 
 def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
@@ -334,25 +332,19 @@ def _too_many(found: Mapping[str, str], limit: int) -> ShiftbenchError:
 
 
 def _write(
-    shards: Sequence[Shard],
-    builder: Builder,
-    seed: int,
-    stage: Stage,
-    checks: Checks,
-    run: Run,
-    show: bool,
+    plan: Plan, builder: Builder, stage: Stage, checks: Checks, run: Run, show: bool
 ) -> Generator[ShardReport, None, None]:
-    todo = []
-    reader = partial(builder.reader, seed)
-    with bar("writing", len(shards), "file", show=show) as counted:
-        for shard in shards:
+    reader = partial(builder.reader, plan.seed)
+    todo = set(plan.paths)
+    with bar("writing", len(todo), "file", show=show) as counted:
+        for shard in plan.shards(stage.reported(plan.paths)):
             kept = stage.report(shard.path, shard_key(shard, checks))
-            if kept is None:
-                todo.append((shard, reader, stage.work, checks))
-            else:
+            if kept is not None:
+                todo.remove(shard.path)
                 counted.update()
                 yield kept
-        for report in run(write_shard, todo):
+        tasks = ((shard, reader, stage.work, checks) for shard in plan.shards(todo))
+        for report in run(write_shard, tasks):
             stage.keep(report)
             counted.update()
             yield report

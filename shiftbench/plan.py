@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -223,8 +224,38 @@ class Plan:
         other = pc.not_equal(unit[1:], unit[:-1]).to_numpy()
         return np.concatenate([[0], 1 + np.flatnonzero(other)])
 
-    def shards(self) -> Iterator[Shard]:
-        """The files to write, each with its rows; together they hold every split once."""
+    @cached_property
+    def paths(self) -> list[str]:
+        """The files to write, in order."""
+        return [path for path, *_ in self._cut()]
+
+    def shards(self, wanted: Collection[str] | None = None) -> Iterator[Shard]:
+        """The files to write, each with its rows; together they hold every split once.
+
+        Parameters
+        ----------
+        wanted : collection of str, optional
+            Paths; by default all. Rows are taken when a file's turn comes: all files together
+            would double what the plan takes in memory.
+        """
+        examples = self.metadata.examples
+        for path, config, split, start, stop in self._cut():
+            if wanted is not None and path not in wanted:
+                continue
+            rows = split.rows.slice(start, stop - start)
+            taken = examples.take(rows["example"])
+            for name in rows.column_names[1:]:
+                taken = taken.append_column(rows.schema.field(name), rows[name])
+            yield Shard(
+                path=path,
+                features=tuple(self.features(config).items()),
+                content=tuple(sorted(self.metadata.content)),
+                rows=taken.combine_chunks(),
+                identity=self.metadata.identity,
+            )
+
+    def _cut(self) -> Iterator[tuple[str, ConfigPlan, SplitPlan, int, int]]:
+        """Each file's path, config, split, and the split's rows from and to which it goes."""
         examples = self.metadata.examples
         sizes = (
             pc.fill_null(examples["bytes"], UNKNOWN_BYTES).to_numpy().astype(np.int64)
@@ -236,7 +267,6 @@ class Plan:
         )
         begins = self._units()
         for config in self.configs:
-            features = tuple(self.features(config).items())
             for split in config.splits:
                 index = split.index
                 # Excluded examples still count when the cuts are made: a rejection then changes
@@ -246,18 +276,8 @@ class Plan:
                 cuts = np.unique(cuts[cuts > 0])
                 parts = list(zip([0, *cuts], [*cuts, len(index)], strict=True))
                 for number, (start, stop) in enumerate(parts):
-                    rows = split.rows.slice(start, stop - start)
-                    taken = examples.take(rows["example"])
-                    for name in rows.column_names[1:]:
-                        taken = taken.append_column(rows.schema.field(name), rows[name])
-                    yield Shard(
-                        path=f"data/{config.name}/{split.name}-{number:05d}-of-{len(parts):05d}"
-                        ".parquet",
-                        features=features,
-                        content=tuple(sorted(self.metadata.content)),
-                        rows=taken.combine_chunks(),
-                        identity=self.metadata.identity,
-                    )
+                    name = f"{split.name}-{number:05d}-of-{len(parts):05d}.parquet"
+                    yield f"data/{config.name}/{name}", config, split, int(start), int(stop)
 
 
 @dataclass(frozen=True)

@@ -182,8 +182,12 @@ CONTEXTS = pa.schema(
 )
 """Which example is in which ``subject(context)``; `example` is a row of `Metadata.examples`."""
 
-PRIVATE_COLUMNS = ("locator", "bytes", "modified")
-"""Columns of `Metadata.examples` that a build uses and never writes out."""
+PRIVATE_COLUMNS = ("locator", "locator_part", "bytes", "modified")
+"""Columns of `Metadata.examples` that a build uses and never writes out.
+
+`locator_part` (a whole number) is for examples that are parts of one input and share its locator:
+the reader is then given the locator, 0x1F and the number.
+"""
 
 
 @dataclass(frozen=True)

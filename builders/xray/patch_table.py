@@ -124,11 +124,45 @@ def patch_examples(
         Ids of the source from which no ordered patch ids can be made.
     """
     order = list(sheets.first)
-    rows = pa.array(np.repeat([row for row, _ in order], sheets.patches), pa.int64())
-    width = max(3, len(str(sheets.patches - 1)))
+    of_sheet = pa.array([row for row, _ in order], pa.int64())
+    each = np.repeat(np.arange(len(order), dtype=np.int32), sheets.patches)
+    ids, locators = _named(radiographs, order, sheets.patches, again)
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+        "example_id": ids,
+        "cluster_id": _repeated(radiographs["cluster_id"].take(of_sheet), each),
+        "locator": _repeated(locators, each),
+        "locator_part": pa.array(
+            np.tile(np.arange(sheets.patches, dtype=np.int32), len(order)), pa.int32()
+        ),
+        "bytes": _repeated(pa.array([int(BYTES_A_PIXEL * size * size)] * len(order)), each),
+        "modified": _repeated(radiographs["modified"].take(of_sheet), each),
+        "radiograph": _repeated(radiographs["example_id"].take(of_sheet), each),
+        "device": _repeated(pa.array(device, pa.string()).take(of_sheet), each),
+    }
+    if with_changes:
+        changes = pa.array([change or None for _, change in order], pa.string())
+        columns["change"] = _repeated(changes, each)
+    for name in public_columns(radiographs):
+        if name not in columns:
+            columns[name] = _repeated(radiographs[name].take(of_sheet), each)
+    table = pa.table(columns)
+    ordered = pc.all(pc.less(table["example_id"][:-1], table["example_id"][1:])).as_py()
+    if ordered is False:
+        raise ConfigurationError(
+            "the source's ids of radiographs are such that the ids of their patches are out of "
+            "order; ids of one length, of letters and digits, are never"
+        )
+    return table
+
+
+def _named(
+    radiographs: pa.Table, order: list[Sheet], patches: int, again: Mapping[Sheet, bool]
+) -> tuple[pa.Array, pa.Array]:
+    """The id of every patch, and the locator of every sheet."""
+    width = max(3, len(str(patches - 1)))
     of_source = {n: radiographs[n].to_pylist() for n in ("example_id", "locator", "modified")}
     # Text of so many patches is large, and twice that as objects: it is packed sheet by sheet.
-    ids, locators = [pa.array([], pa.string())], [pa.array([], pa.string())]
+    ids, locators = [pa.array([], pa.string())], []
     for row, change in order:
         name, locator, modified = (of_source[n][row] for n in of_source)
         if "." in name:
@@ -137,32 +171,18 @@ def patch_examples(
                 "since those of their patches are made by adding one"
             )
         head = f"{name}.{change_slug(change)}" if change else name
-        ks = range(sheets.patches)
+        ids.append(pa.array([f"{head}.{k:0{width}d}" for k in range(patches)], pa.string()))
         shown = (change or None, again[row, change], modified)
-        ids.append(pa.array([f"{head}.{k:0{width}d}" for k in ks], pa.string()))
-        of_sheet = [patch_locator(locator, name, k, *shown) for k in ks]
-        locators.append(pa.array(of_sheet, pa.string()))
-    n = len(order) * sheets.patches
-    columns: dict[str, pa.Array | pa.ChunkedArray] = {
-        "example_id": pa.concat_arrays(ids),
-        "cluster_id": radiographs["cluster_id"].take(rows),
-        "locator": pa.concat_arrays(locators),
-        "bytes": pa.array(np.full(n, int(BYTES_A_PIXEL * size * size))),
-        "modified": radiographs["modified"].take(rows),
-        "radiograph": radiographs["example_id"].take(rows),
-        "device": pa.array(device, pa.string()).take(rows),
-    }
-    if with_changes:
-        changes = [change or None for _, change in order]
-        columns["change"] = pa.array(np.repeat(np.array(changes, object), sheets.patches).tolist())
-    for name in public_columns(radiographs):
-        if name not in columns:
-            columns[name] = radiographs[name].take(rows)
-    table = pa.table(columns)
-    ordered = pc.all(pc.less(table["example_id"][:-1], table["example_id"][1:])).as_py()
-    if n > 1 and not ordered:
-        raise ConfigurationError(
-            "the source's ids of radiographs are such that the ids of their patches are out of "
-            "order; ids of one length, of letters and digits, are never"
-        )
-    return table
+        locators.append(patch_locator(locator, name, 0, *shown))
+    return pa.concat_arrays(ids), pa.array(locators, pa.string())
+
+
+def _repeated(of_sheets: pa.Array | pa.ChunkedArray, each: NDArray[np.int32]) -> pa.Array:
+    """A value a sheet as one a patch, each value held once."""
+    if isinstance(of_sheets, pa.ChunkedArray):
+        of_sheets = of_sheets.combine_chunks()
+    if pa.types.is_dictionary(of_sheets.type):
+        of_sheets = of_sheets.dictionary_decode()
+    encoded = of_sheets.dictionary_encode()
+    indices = encoded.indices.take(pa.array(each))
+    return pa.DictionaryArray.from_arrays(indices, encoded.dictionary)

@@ -91,6 +91,11 @@ def patch_locator(
     '["a/b.dcm","r1",3,null,false,0]'
     >>> parse(patch_locator("a/b.dcm", "r1", 3, step="dose=2")).step
     'dose=2'
+
+    One text does for all patches, with the number of each after it (`locator_part`):
+
+    >>> parse(patch_locator("a/b.dcm", "r1", 0) + "\\x1f5").k
+    5
     """
     named = PatchLocator(radiograph_locator, radiograph_id, k, step, again, modified)
     return msgspec.json.encode(named).decode()
@@ -104,9 +109,11 @@ def parse(locator: str) -> PatchLocator:
     ContentError
         It is not one of `patch_locator`; the message does not repeat it.
     """
+    text, mark, part = locator.rpartition("\x1f")
     try:
-        return msgspec.json.decode(locator, type=PatchLocator)
-    except (msgspec.DecodeError, UnicodeError):
+        found = msgspec.json.decode(text if mark else locator, type=PatchLocator)
+        return msgspec.structs.replace(found, k=int(part)) if mark else found
+    except (msgspec.DecodeError, UnicodeError, ValueError):
         raise ContentError("the locator of a patch is none that patch_locator made") from None
 
 

@@ -19,7 +19,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,10 @@ class Stage:
             return found if self.work.size(path) == found.size else None
         # Where the machine itself went down, a file may have its size and not its content.
         return found if size_and_hash(self.work, path) == (found.size, found.sha256) else None
+
+    def reported(self, paths: Iterable[str]) -> set[str]:
+        """Files of which an earlier run said something, be it out of date."""
+        return {path for path in paths if self.notes.exists(_report_name(path))}
 
     def keep(self, report: ShardReport) -> None:
         """Remember what was written, for a run that goes on from here."""

@@ -209,7 +209,7 @@ def _groups(
     taken: list[int] = []
     values: list[Mapping[str, Any]] = []
     held = 0
-    for i, locator in enumerate(shard.rows["locator"].to_pylist()):
+    for i, locator in enumerate(_locators(shard.rows)):
         try:
             content = read(locator)
             for name in images:
@@ -228,6 +228,16 @@ def _groups(
         held += size
     if taken:
         yield shard.rows.take(taken), _columns(shard, values)
+
+
+def _locators(rows: pa.Table) -> Iterator[str]:
+    if "locator_part" not in rows.column_names:
+        yield from rows["locator"].to_pylist()
+        return
+    for start in range(0, len(rows), TABLE_ROWS):
+        some = rows.select(["locator", "locator_part"]).slice(start, TABLE_ROWS)
+        for locator, part in zip(*(c.to_pylist() for c in some.columns), strict=True):
+            yield f"{locator}\x1f{part}"
 
 
 def _columns(shard: Shard, values: Sequence[Mapping[str, Any]]) -> Contents:
