@@ -219,8 +219,9 @@ def markdown(lines: list[dict[str, Any]]) -> Iterator[str]:
             if x is None:
                 cells.append("")
                 continue
-            low, high = (f"{x[k]:.3g}" if x[k] is not None else "" for k in ("low", "high"))
-            cells.append(f"{x['value']:.3g} [{low}, {high}], p {x['p_value']:.2g}")
+            told = x["low"] is not None and x["high"] is not None
+            within = f" [{x['low']:.3g}, {x['high']:.3g}]" if told else ""
+            cells.append(f"{x['value']:.3g}{within}, p {x['p_value']:.2g}")
         yield f"| `{target}` | {space} | {distance} | " + " | ".join(cells) + " |"
     yield ""
     for x in lines:

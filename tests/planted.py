@@ -46,7 +46,7 @@ def picture(seed: int, size: int = 200) -> np.ndarray[Any, Any]:
 
 
 def plant_dicom(place: Path, n_patients: int = 60) -> Planted:
-    """One radiograph a patient, three devices, all identifiers in headers, file and folder names."""
+    """One radiograph a patient, three devices; identifiers in headers, file and folder names."""
     import pydicom
     from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 

@@ -177,8 +177,8 @@ def test_a_group_and_a_device_of_like_names_are_two_configs(tmp_path: Path) -> N
     assert {r["device"] for r in examples(bench, "a_b")["train"]} == {"A B"}
     titles = {s.title for s in tasks["a_and_b"].splits.values()}
     assert "島津" in titles
+    source = Renamed(names=("A", "A acquisition", "B", "C"))
     with pytest.raises(ConfigurationError, match="two configs would have the name"):
-        source = Renamed(names=("A", "A acquisition", "B", "C"))
         built(
             tmp_path / "twice", source, in_distribution=("A", "A acquisition"),
             acquisition=("gamma=2",),
@@ -258,7 +258,7 @@ def test_a_column_off_the_white_list_fails_the_build(tmp_path: Path) -> None:
 
 def test_a_device_that_cannot_be_matched_is_marked_loudly(tmp_path: Path) -> None:
     source = MadeRadiographs(n_patients=400, confounded=("Dyne D",))
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="CONFOUNDED") as caught:
         bench = built(
             tmp_path / "out", source, in_distribution=("Acme A",), ood_validation="Bolt B"
         )
