@@ -131,9 +131,29 @@ def plan_shortcut(
         {"balanced": splits["ood_test_balanced"], "reversed": splits["ood_test_reversed"]},
         dropped=tuple(d for d in _left_out(inside, used, cell, devices, group) if len(d.rows)),
         words=() if "ood_validation" in splits else ("there is no ood_validation",),
+        warnings=_far_off(rho, drawn),
         shift="subpopulation",
         notes={"shortcut": _figures(rho, names, drawn, devices)},
     )
+
+
+FAR_OFF = 0.1
+"""A split whose correlation differs by more from what was asked for is told of."""
+
+
+def _far_off(rho: float, drawn: Mapping[str, list[Rows]]) -> tuple[str, ...]:
+    """Splits too small to have the correlation that was asked for."""
+    wanted = {"ood_test_reversed": -rho, "ood_test_balanced": 0.0, "ood_validation": 0.0}
+    found = []
+    for name, parts in drawn.items():
+        n = [len(rows) for rows in parts]
+        phi, asked = _phi(n), wanted.get(name, rho)
+        if abs(phi - asked) > FAR_OFF:
+            found.append(
+                f"{name} has {sum(n)} radiographs, too few for a correlation of {asked:g}: it is "
+                f"{phi:.2f}"
+            )
+    return tuple(found)
 
 
 def _cells(

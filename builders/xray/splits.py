@@ -337,6 +337,9 @@ def choose_ood_validation(
             )
     if not chosen:
         word = word or "there is no ood_validation"
+        if asked != "auto":  # somebody counts on it
+            loud = f"there is NO ood_validation, although {asked!r} was asked for: {word}"
+            return replace(divided, warnings=(*divided.warnings, loud))
         return replace(divided, words=(*divided.words, word))
     rows = np.sort(np.concatenate([divided.ood_tests[name] for name in chosen]))
     left = {name: r for name, r in divided.ood_tests.items() if name not in chosen}

@@ -63,6 +63,7 @@ def summary(results: Results, models: int = MODELS, configs: int = CONFIGS) -> s
         for metric in _in_order({r["metric"] for r in inside}):
             found = [r for r in inside if r["metric"] == metric]
             lines += [f"  {_title(metric)}", *_table(found, metric, models, spreads)]
+        lines += _by_patches(results, config, models)
     if len(names) > configs:
         lines.append(f"… and {len(names) - configs} more configs, in the results")
     if seeds:
@@ -78,6 +79,29 @@ def summary(results: Results, models: int = MODELS, configs: int = CONFIGS) -> s
         f"selected: {said}"
     )
     return "\n".join(lines)
+
+
+def _by_patches(results: Results, config: str | None, models: int) -> list[str]:
+    """The AUROC against the number of examples a unit, where the unit is not the cluster."""
+    curves: dict[tuple[Any, ...], list[Record]] = {}
+    for point in results.curves.to_pylist():
+        if (point["config"], point["curve"]) != (config, "auroc_against_patches"):
+            continue
+        unit = json.loads(point["parameters"] or "{}").get("unit")
+        if unit != CLUSTER and point["y"] is not None:
+            key = (point["model"], point["seed"], point["epoch"], point["series"])
+            curves.setdefault(key, []).append(point)
+    if not curves:
+        return []
+    lines = ["  AUROC, OOD against id_test, by number of examples a unit"]
+    for (model, *_, series), points in list(curves.items())[: 3 * models]:
+        told = ", ".join(
+            f"{p['x']:g}: {100 * p['y']:.1f}" for p in sorted(points, key=lambda p: p["x"])
+        )
+        lines.append(printable(f"    {model or 'all'} {series}  {told}"))
+    if len(curves) > 3 * models:
+        lines.append(f"    … and {len(curves) - 3 * models} more curves, in the results")
+    return lines
 
 
 def tables(results: Results, kind: str) -> str:

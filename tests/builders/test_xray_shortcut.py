@@ -128,6 +128,18 @@ def test_a_weak_cell_is_not_rounded_away() -> None:
         assert divided.notes["shortcut"]["splits"][name]["phi"] < 1
 
 
+def test_a_split_too_small_for_the_correlation_is_told_of() -> None:
+    small = plan(balanced(60), 0.8)
+    told = {w.partition(" ")[0] for w in small.warnings}
+    table = balanced(60)
+    wanted = {"train": 0.8, "validation": 0.8, "id_test": 0.8, "ood_test_balanced": 0.0,
+              "ood_test_reversed": -0.8, "ood_validation": 0.0}  # fmt: skip
+    off = {n for n, rows in small.splits.items() if abs(phi(cells(table, rows)) - wanted[n]) > 0.1}
+    assert told == off
+    assert off
+    assert plan(balanced(2000), 0.8).warnings == ()
+
+
 def test_what_makes_no_shortcut_is_refused() -> None:
     table = balanced(400)
     for rho in (0, -0.5, 1.1, float("nan")):

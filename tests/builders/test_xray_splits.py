@@ -158,7 +158,7 @@ def test_ood_validation_as_asked() -> None:
     assert list(both.ood_tests) == ["C"]
     own = choose_ood_validation(divided, "A")
     assert not own.ood_validation_devices
-    assert "not in ood_validation: 'A'" in own.words[-1]
+    assert "NO ood_validation, although 'A' was asked for" in own.warnings[-1]
     with pytest.raises(ConfigurationError, match="leaves no device"):
         choose_ood_validation(divided, "B+C+D")
     with pytest.raises(ConfigurationError, match="'E', which the source does not have"):

@@ -240,6 +240,10 @@ def test_the_summary_shows_radiographs(results):
     worth = row(results, "effective_patches_by_radiograph", "id_test").value
     assert f"{worth:.1f} [" in text
     assert "auroc\\_by\\_radiograph" in tables(results, "markdown")
+    drawn = [line for line in summary(results).splitlines() if "  1: " in line and "2: " in line]
+    points = [p for p in results.curves.to_pylist() if p["curve"] == "auroc_against_patches"]
+    assert len(drawn) == len({(p["model"], p["series"]) for p in points})
+    assert f"1: {100 * points[0]['y']:.1f}" in drawn[0]
 
 
 def test_other_settings(bench, predicted):
