@@ -158,10 +158,15 @@ class XrayPatches:
         gone = {radiograph_of(e) for e in excluded}
         usable = [e not in gone for e in radiographs["example_id"].to_pylist()]
         radiographs = radiographs.filter(pa.array(usable, pa.bool_()))
-        steps, _ = makeable(self.acquisition, self.source)
+        steps, unmade = makeable(self.acquisition, self.source)
+        # Headers that tell no device are what simulated changes are for; a rule that was given
+        # stands, and is refused where it names no column.
+        untold = (
+            bool(steps) and self.device == "device" and "device" not in radiographs.schema.names
+        )
         devices = usable_devices(
             radiographs,
-            self.device if self.device in radiographs.column_names or not steps else "",
+            "" if untold else self.device,
             min_patients=self.min_patients,
             only=parse_only(self.only),
             at_least=1 if steps else 2,
@@ -169,8 +174,8 @@ class XrayPatches:
         maker = ConfigMaker(self, radiographs, devices, seed)
         drafts = [
             draft
-            for text, group in in_distribution_groups(devices, self.in_distribution).items()
-            for draft in maker.drafts(text, group, steps)
+            for group in in_distribution_groups(devices, self.in_distribution).values()
+            for draft in maker.drafts(group, steps, unmade)
         ]
         check_pixels(radiographs, {row for d in drafts for row, _ in d.sheets}, self)
         sheets, again = maker.sheets(drafts)

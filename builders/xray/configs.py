@@ -18,12 +18,13 @@ from shiftbench.transforms.step import Step, acquisition_named
 
 from ._columns import Rows, texts
 from .cutting import disjoint_patches
+from .decoders import is_exact
 from .devices import Devices
 from .leaks import check_patients
 from .matching import Matching, plan_splits
 from .patch_table import LABEL, Sheet, Sheets, change_slug
 from .shortcut import plan_shortcut
-from .simulated import UNCHANGED, halved, makeable
+from .simulated import UNCHANGED, halved
 from .splits import Divided, patient_parts
 
 if TYPE_CHECKING:
@@ -130,8 +131,10 @@ class ConfigMaker:
             found[f"radiographs, {d.reason.partition(' (')[0]}"] += len(d.rows)
         return dict(sorted(found.items()))
 
-    def drafts(self, text: str, group: tuple[str, ...], steps: Sequence[Step]) -> Iterator[Draft]:
-        """The configs of one in-distribution group."""
+    def drafts(
+        self, group: tuple[str, ...], steps: Sequence[Step], unmade: Sequence[str]
+    ) -> Iterator[Draft]:
+        """The configs of one in-distribution group; `unmade` is said of the simulated one."""
         title = " + ".join(group)
         name = slug("_".join(self._slugs[g] for g in group))
         if len(group) > 1 and name in self._slugs.values():  # "A+B", and a device "A B"
@@ -162,7 +165,7 @@ class ConfigMaker:
                 words = f"In-distribution: {title}. OOD: patches of other devices."
                 yield self._draft(name, title, divided, words)
         if steps:
-            yield self._simulated(f"{name}_acquisition", title, group, steps)
+            yield self._simulated(f"{name}_acquisition", title, group, steps, unmade)
 
     def _shortcut_words(self, title: str) -> str:
         return (
@@ -214,7 +217,12 @@ class ConfigMaker:
         ]
 
     def _simulated(
-        self, name: str, title: str, group: tuple[str, ...], steps: Sequence[Step]
+        self,
+        name: str,
+        title: str,
+        group: tuple[str, ...],
+        steps: Sequence[Step],
+        unmade: Sequence[str],
     ) -> Draft:
         rows = self.devices.rows(group)
         parts: dict[str, Rows] = patient_parts(
@@ -236,43 +244,34 @@ class ConfigMaker:
                 f"the device {title!r} has {len(np.unique(self.devices.patient[rows]))} patients, "
                 f"too few for a {empty[0]} split; change --validation and --test"
             )
-        changed = {f"ood_test_{change_slug(str(s))}": tests.changed for s in steps}
-        changed[UNCHANGED] = tests.changed
+        of_split = {f"ood_test_{change_slug(str(s))}": s for s in steps}
+        changed = dict.fromkeys((*of_split, UNCHANGED), tests.changed)
         check_patients({**named, **changed}, self.radiographs, shared=[tuple(changed)])
+        rows_changed = tuple(tests.changed.tolist())
         splits = [
             DraftSplit(n, n, "none", "accept", tuple(r.tolist()))
             for n, r in named.items()
             if len(r)
         ]
         splits.append(
-            DraftSplit(
-                UNCHANGED, "ood_test", "none", "accept", tuple(tests.changed.tolist()),
-                title="as they are",
-            )
-        )  # fmt: skip
-        made = {str(s): how_made(self.builder.source, s.name) for s in steps}
+            DraftSplit(UNCHANGED, "ood_test", "none", "accept", rows_changed, title="as they are")
+        )
         splits += [
-            DraftSplit(
-                f"ood_test_{change_slug(str(s))}",
-                "ood_test",
-                "covariate",
-                "reject",
-                tuple(tests.changed.tolist()),
-                str(s),
-                str(s),
-            )
-            for s in steps
+            DraftSplit(split, "ood_test", "covariate", "reject", rows_changed, str(s), str(s))
+            for split, s in of_split.items()
         ]
+        source = self.builder.source
+        surrogates = [str(s) for s in steps if not is_exact(source, s.name)]
         notes = {
             "steps": {
-                f"ood_test_{change_slug(str(s))}": {
+                split: {
                     "change": s.name,
                     "parameter": s.value,
                     "unit": acquisition_named(s.name).unit,
-                    "made": made[str(s)],
+                    "made": "surrogate" if str(s) in surrogates else "exact",
                     "unchanged": UNCHANGED,
                 }
-                for s in steps
+                for split, s in of_split.items()
             },
             "remarks": [
                 "the changes are shown on the same radiographs, of patients who are in no other "
@@ -281,15 +280,14 @@ class ConfigMaker:
                 *(
                     [
                         "surrogate: made on the finished image, not by imaging again: "
-                        + ", ".join(c for c, how in made.items() if how == "surrogate")
+                        + ", ".join(surrogates)
                     ]
-                    if "surrogate" in made.values()
+                    if surrogates
                     else []
                 ),
             ],
         }
-        _, left_out = makeable(self.builder.acquisition, self.builder.source)
-        warnings = [f"{name}: {words}" for words in left_out]
+        warnings = [f"{name}: {words}" for words in unmade]
         words = f"In-distribution: {title}. OOD: the same device with the acquisition changed."
         return Draft(name, title, words, tuple(splits), {**notes, "warnings": warnings})
 
@@ -324,7 +322,8 @@ class ConfigMaker:
         columns: dict[str, Any] = {"example": pa.array(sheets.rows(ordered), pa.int64())}
         if self.classes:
             assert self.findings is not None
-            labels = [self.classes.get(str(self.findings[row])) for row, _ in ordered]
+            found = [self.findings[row] for row, _ in ordered]
+            labels = [None if f is None else self.classes[f] for f in found]
             each = pa.array(labels, pa.int64())
             columns["label"] = each.take(np.repeat(np.arange(len(ordered)), sheets.patches))
         ood = split.role in ("ood_test", "ood_validation") and split.flag == "reject"
@@ -369,8 +368,3 @@ class ConfigMaker:
         made_of = [p.strip() for p in self.builder.device.split("*")]
         of_device = [c for c in made_of if c in self.radiographs.column_names]
         return list(dict.fromkeys(["device", "change", *there, *of_device]))
-
-
-def how_made(source: Any, change: str) -> str:
-    """ "exact" where the source makes its content anew with the change, else "surrogate"."""
-    return "exact" if change in getattr(source, "exact", ()) else "surrogate"

@@ -14,7 +14,7 @@ from shiftbench.radiograph import Radiograph
 from shiftbench.transforms.apply import apply_step
 from shiftbench.transforms.step import acquisition_named, parse_step
 
-__all__ = ["Decoders"]
+__all__ = ["Decoders", "is_exact"]
 
 Grey = NDArray[np.float32]
 Pitch = tuple[float | None, float | None]
@@ -58,16 +58,17 @@ class Decoders:
             return image
         step = parse_step(change)
         row_mm, column_mm = pitch
-        if row_mm is None or column_mm is None:
-            if acquisition_named(step.name).needs_pitch:
-                raise ContentError(f"{change} needs the pixel spacing, and there is none")
-            made = apply_step(image, step, seed=self.seed, ident=ident)
-        else:
-            made = apply_step(
-                image, step, seed=self.seed, ident=ident, pitch_mm=(row_mm, column_mm)
-            )
+        known = None if row_mm is None or column_mm is None else (row_mm, column_mm)
+        if known is None and acquisition_named(step.name).needs_pitch:
+            raise ContentError(f"{change} needs the pixel spacing, and there is none")
+        made = apply_step(image, step, seed=self.seed, ident=ident, pitch_mm=known)
         return np.asarray(made, np.float32)
 
     def exact(self, change: str) -> bool:
         """Whether the source makes the change itself."""
-        return parse_step(change).name in getattr(self.source, "exact", ())
+        return is_exact(self.source, parse_step(change).name)
+
+
+def is_exact(source: Any, name: str) -> bool:
+    """Whether a source makes changes of this name itself, instead of a surrogate."""
+    return name in getattr(source, "exact", ())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
-from shiftbench.plan import ConfigPlan, Inspected, Plan
+from shiftbench.plan import Inspected, Plan
 
 from ._columns import Rows
 from .leaks import check_images, check_patients
@@ -38,8 +38,13 @@ def inspect(plan: Plan, gathered: Mapping[str, bytes]) -> Inspected:
     found = {name: Gathered.unpack(packed) for name, packed in gathered.items()}
     content = {name: g.sha256 for name, g in found.items()}
     equal = 0
+    names = radiographs["example_id"].to_pylist()
+    shown: dict[str, list[str]] = {name: [] for name in names}
     for config in plan.configs:
         splits = {s.name: np.unique(row_of_patch[s.index]) for s in config.splits}
+        for split, rows in splits.items():
+            for row in rows.tolist():
+                shown[names[row]].append(f"{config.name}/{split}")
         steps = config.notes.get("steps", {})
         shared = [{*steps, *(step["unchanged"] for step in steps.values())}]
         check_patients(splits, radiographs, shared)
@@ -51,10 +56,8 @@ def inspect(plan: Plan, gathered: Mapping[str, bytes]) -> Inspected:
             f"{equal} radiographs have exactly the pixels of another in their split: they are "
             "one picture twice"
         )
-    patients = dict(
-        zip(*(radiographs[n].to_pylist() for n in ("example_id", "cluster_id")), strict=True)
-    )
-    pairs = near_duplicates(found, patients, dict(_shown(plan.configs, radiographs, row_of_patch)))
+    patients = dict(zip(names, radiographs["cluster_id"].to_pylist(), strict=True))
+    pairs = near_duplicates(found, patients, shown)
     drawn = {PICTURE: picture(pairs, found)} if len(pairs) else {}
     return Inspected({"near_duplicates": pairs}, drawn, tuple(remarks))
 
@@ -72,16 +75,3 @@ def _radiographs(plan: Plan) -> tuple[pa.Table, Rows]:
         }
     )
     return table, row_of_patch
-
-
-def _shown(
-    configs: tuple[ConfigPlan, ...], radiographs: pa.Table, row_of_patch: Rows
-) -> Iterator[tuple[str, list[str]]]:
-    """For each radiograph the splits that show it, as ``config/split``."""
-    names = radiographs["example_id"].to_pylist()
-    shown: dict[str, list[str]] = {name: [] for name in names}
-    for config in configs:
-        for split in config.splits:
-            for row in np.unique(row_of_patch[split.index]).tolist():
-                shown[names[row]].append(f"{config.name}/{split.name}")
-    yield from shown.items()

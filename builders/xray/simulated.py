@@ -14,6 +14,7 @@ from shiftbench.statistics import priorities
 from shiftbench.transforms.step import Step, acquisition_named, parse_step, severities
 
 from ._columns import Rows
+from .decoders import is_exact
 
 __all__ = ["UNCHANGED", "Halved", "halved", "makeable", "parse_steps"]
 
@@ -76,10 +77,9 @@ def makeable(texts: Sequence[str], source: Any) -> tuple[tuple[Step, ...], tuple
     (['kvp=10', 'kvp=20'], 'kvp=30')
     """
     steps = parse_steps(texts)
-    exact = getattr(source, "exact", ())
     by_value = {str(parse_step(text)) for text in texts if "=" in text}
     refused: dict[Step, ConfigurationError] = {}
-    for step in [s for s in steps if s.name in exact]:
+    for step in [s for s in steps if is_exact(source, s.name)]:
         try:
             source.decoder({step.name: step.value})
         except ConfigurationError as error:

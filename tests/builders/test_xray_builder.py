@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -371,6 +372,30 @@ def test_severities_that_a_source_cannot_make_are_left_out_and_said(tmp_path: Pa
 def test_bad_options_say_what_to_do(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ShiftbenchError, match=said):
         built(tmp_path / "out", **options)
+
+
+def test_a_device_rule_stands_beside_simulated_changes(tmp_path: Path) -> None:
+    steps = {"acquisition": ("gamma=2",), "in_distribution": ("Acme A & PA",)}
+    bench = built(tmp_path / "out", device="device*view", match=("finding",), **steps)
+    tasks = [n for n, c in bench.manifest.configs.items() if c.kind == "task"]
+    assert tasks == ["acme_a_pa", "acme_a_pa_acquisition"]
+    with pytest.raises(ConfigurationError, match="did you mean 'device'"):
+        built(tmp_path / "none", device="devize", acquisition=("gamma=2",))
+
+
+def test_a_radiograph_without_finding_has_no_label_be_a_finding_called_none() -> None:
+    table = MadeRadiographs().scan().examples
+    named = ["None" if i % 3 else None for i in range(len(table))]
+    at = table.column_names.index("finding")
+    metadata = replace(
+        MadeRadiographs().scan(), examples=table.set_column(at, "finding", pa.array(named))
+    )
+    plan = sb.builders.XrayPatches(MadeRadiographs(), **SMALL).plan(metadata, 0)
+    for split in plan.configs[0].splits:
+        radiographs = plan.metadata.examples["radiograph"].take(split.rows["example"]).to_pylist()
+        truth = dict(zip(table["example_id"].to_pylist(), named, strict=True))
+        found = split.rows["label"].to_pylist()
+        assert found == [None if truth[r] is None else 0 for r in radiographs]
 
 
 def test_other_sources_are_refused() -> None:
