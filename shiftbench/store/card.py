@@ -88,6 +88,7 @@ def make_card(
         distances_section(tables.get("shift_distances"), manifest.measured),
         balance_section(tables.get("balance"), manifest),
         _severities(tables.get("severities")),
+        _look_alikes(tables.get("near_duplicates")),
         f"## Meta-graph\n\n![The subsets and their overlaps]({picture})\n" if picture else "",
         _left_out(manifest),
         _provenance(manifest),
@@ -186,6 +187,18 @@ def _severities(table: pa.Table | None) -> str:
         "causes from training and the accuracy that a reference model loses were measured.\n\n"
         + _table(head, rows)
         + (f"\n… and {more} more in `severities`.\n" if more > 0 else "")
+    )
+
+
+def _look_alikes(table: pa.Table | None) -> str:
+    """The nearest pairs among other patients, which are to be looked at."""
+    if table is None or not len(table):
+        return ""
+    return (
+        "## Look-alikes\n\n"
+        f"The {len(table)} pairs of radiographs of different patients that are nearest in pixel "
+        "space after alignment are in `near_duplicates`; the first of them:\n\n"
+        "![The nearest pairs, with their correlation](near_duplicates.png)\n"
     )
 
 

@@ -271,6 +271,8 @@ def test_a_device_that_cannot_be_matched_is_marked_loudly(tmp_path: Path) -> Non
     assert (notes["matched"], notes["not_matched"]) == (["Coil C"], ["Dyne D"])
     card = (tmp_path / "out" / "README.md").read_text("utf-8")
     assert "Before you use it" in card
+    assert "(near_duplicates.png)" in card
+    assert (tmp_path / "out" / "near_duplicates.png").exists()
     assert "CONFOUNDED" in card
     dropped = built(
         tmp_path / "dropped", source, in_distribution=("Acme A",), ood_validation="Bolt B",
