@@ -390,7 +390,13 @@ def _finish(
     with step("measuring memberships", show=show), threadpool_limits(limits=1):
         distances, of_membership = made.builder.measure(plan)
     digest = benchmark_digest(configs)
-    examples = Examples(work, configs, tuple(sorted(plan.metadata.content)), digest)
+    examples = Examples(
+        work,
+        configs,
+        tuple(sorted(plan.metadata.content)),
+        digest,
+        columns=tuple(sorted(plan.metadata.columns)),
+    )
     files = {r.path: FileEntry(r.size, r.rows, r.sha256) for r in made.reports.values()}
     stage.check_there(files)
     found = Measured(distances.slice(0, 0), {}, [])
@@ -500,6 +506,7 @@ def _manifest(
         redistributable=metadata.redistributable,
         identity=metadata.identity,
         content=sorted(metadata.content),
+        columns=sorted(metadata.columns),
         configs=configs,
         files=files,
         counts={**metadata.counts, **plan.counts},

@@ -252,6 +252,7 @@ class Plan:
                 content=tuple(sorted(self.metadata.content)),
                 rows=taken.combine_chunks(),
                 identity=self.metadata.identity,
+                columns=tuple(sorted(self.metadata.columns)),
             )
 
     def _cut(self) -> Iterator[tuple[str, ConfigPlan, SplitPlan, int, int]]:

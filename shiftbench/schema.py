@@ -407,8 +407,12 @@ class Metadata:
         pixels (content that is drawn here, so that an encoder's version does not count).
     counts : Mapping[str, int]
         What was left out and why, e.g. ``{"annotations_without_image": 3}``.
-    notes : Mapping[str, str]
-        Provenance for the card: title, url, citation, attribution.
+    notes : Mapping[str, Any]
+        Provenance for the card, JSON-serialisable: title, url, citation, attribution; and
+        `parents` (builder, digest, config) where the examples come from other benchmarks.
+    columns : tuple of str
+        Columns of `examples` that are the content itself, such as the features of a table's row;
+        they count for the digest as content that a reader brings does.
     unit : str
         Column that names the input an example was cut from, such as the radiograph of a patch:
         content that cannot be used is counted and reported by it.
@@ -423,8 +427,9 @@ class Metadata:
     redistributable: bool = False
     identity: str = "bytes"
     counts: Mapping[str, int] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "example_id"
+    columns: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -460,6 +465,8 @@ class Shard:
         The other columns, and `locator`, `bytes` and `modified`.
     identity : str
         "bytes" or "pixels", see `Metadata`.
+    columns : tuple[str, ...]
+        Columns of `rows` that are content too, see `Metadata`.
     """
 
     path: str
@@ -467,6 +474,7 @@ class Shard:
     content: tuple[str, ...]
     rows: pa.Table
     identity: str = "bytes"
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from shiftbench.errors import ConfigurationError
 from shiftbench.schema import slug
 from shiftbench.statistics import priorities
 
+from ..shared.division import unit_order
 from ._columns import Rows, texts
 from .devices import MIN_PATIENTS, Devices, Dropped, parse_group
 
@@ -257,18 +258,9 @@ def _strata_of(radiographs: pa.Table, rows: Rows, patient: Codes) -> list[str]:
 
 def _spread_evenly(names: list[str], strata: list[str], seed: int) -> Codes:
     """The place of each patient: a systematic sample of every stratum, however many are taken."""
-    random = priorities(seed, "xray split", names)
-    _, stratum = np.unique(strata, return_inverse=True)
-    order = np.lexsort((random, stratum))
-    sizes = np.bincount(stratum)
-    begins = np.cumsum(sizes) - sizes
-    rank = np.empty(len(names))
-    rank[order] = np.arange(len(names)) - begins[stratum[order]]
-    offsets = priorities(seed, "xray strata", sorted(set(strata))) / 2.0**64
-    key = (rank + offsets[stratum]) / sizes[stratum]
-    place = np.empty(len(names), np.int64)
-    place[np.lexsort((random, key))] = np.arange(len(names))
-    return place
+    named, stratum = np.unique(strata, return_inverse=True)
+    offsets = priorities(seed, "xray strata", named.tolist()) / 2.0**64
+    return unit_order(priorities(seed, "xray split", names), stratum, offsets)
 
 
 def check_shares(validation: float, test: float) -> None:

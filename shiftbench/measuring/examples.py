@@ -73,12 +73,15 @@ class Examples:
         Names of the content columns, which `split` leaves out.
     digest : str
         Of the benchmark.
+    columns : tuple of str
+        Plain columns that are content, as the features of a table's rows are.
     """
 
     folder: Location
     configs: Mapping[str, ConfigEntry]
     content: tuple[str, ...]
     digest: str
+    columns: tuple[str, ...] = ()
     _read: dict[tuple[str, str], Rows] = field(default_factory=dict, repr=False, compare=False)
 
     @property

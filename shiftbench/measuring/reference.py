@@ -78,7 +78,10 @@ def default_space(examples: Examples, left_out: list[dict[str, Any]]) -> str | N
     """
     config = examples.tasks[0] if examples.tasks else examples.everything
     schema = examples.schema(str(config))
-    name = "text" if examples.content == ("text",) else "tabular"
+    name = "text" if "text" in (*examples.content, *examples.columns) else "tabular"
+    if name == "tabular" and examples.columns:
+        # Other columns say where a row is from or what was done to it, not what it is like.
+        name = f"tabular:only={'+'.join(examples.columns)}"
     for content in examples.content:
         if content in schema.names and pa.types.is_struct(schema.field(content).type):
             name = "pixels"

@@ -38,7 +38,9 @@ def examples_of(folder: Location, manifest: Manifest) -> Examples:
     configs = {n: c for n, c in manifest.configs.items() if c.kind in ("task", "examples")}
     if not any(s.rows for c in configs.values() for s in c.splits.values()):
         raise ConfigurationError(f"{folder.url!r} has no examples to measure")
-    return Examples(folder, configs, tuple(manifest.content), manifest.digest)
+    return Examples(
+        folder, configs, tuple(manifest.content), manifest.digest, columns=tuple(manifest.columns)
+    )
 
 
 def measure_benchmark(

@@ -33,7 +33,9 @@ def severity_rows(
     """Lines of the table `severities`, for tasks whose notes have `steps`.
 
     ``notes["steps"][split]`` has the change's name, parameter, unit, how it was made, and the split
-    `unchanged` that it is compared with. One line a split and distance in this space.
+    `unchanged` that it is compared with; it
+    may have the `kinds` of distances to tell, by default covariate alone. One line a split and
+    distance in this space.
 
     The accuracy is that of inputs (`notes["unit"]`, such as radiographs), whose examples' log odds
     are averaged. Its loss is `gap` between the unchanged inputs and the changed ones, by cluster.
@@ -54,7 +56,8 @@ def severity_rows(
         known = {s for s, e in examples.configs[config].splits.items() if e.rows}
         for split in [s for s in steps if s in known]:
             lost = _lost(model, examples, config, split, steps[split]["unchanged"])
-            for found in _of(distances, config, split, space.name):
+            kinds = steps[split].get("kinds", ("covariate",))
+            for found in _of(distances, config, split, space.name, kinds):
                 yield dict.fromkeys(SEVERITIES.names) | {
                     "config": config,
                     "split": split,
@@ -66,7 +69,11 @@ def severity_rows(
 
 
 def _of(
-    distances: Sequence[Mapping[str, Any]], config: str, split: str, space: str
+    distances: Sequence[Mapping[str, Any]],
+    config: str,
+    split: str,
+    space: str,
+    kinds: Sequence[str],
 ) -> list[dict[str, Any]]:
     """The distances of the split from training in this space; one empty line where none is."""
     found = [
@@ -78,8 +85,9 @@ def _of(
             "shift_p_value": d["p_value"],
         }
         for d in distances
-        if (d["config"], d["target"], d["space"]) == (config, split, space)
-        and d["kind"] == "covariate"
+        if (d["config"], d["target"]) == (config, split)
+        and d["space"] in (space, None)
+        and d["kind"] in kinds
         and d["p_value"] is not None
     ]
     return found or [{}]

@@ -72,6 +72,8 @@ class Manifest(msgspec.Struct, frozen=True):
         How `shift_distances` and `balance` were made, which are no part of the digest: `spaces`
         (what each was fitted to, its bandwidth), `confounding` (verdicts in words),
         `shift_columns`, and what was left out.
+    columns : list[str]
+        Plain columns that are content, such as the features of a table's rows.
     sha256 : str
         Of the bytes of shift.json as they are with this field empty.
     """
@@ -94,6 +96,7 @@ class Manifest(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     digest: str
     measured: dict[str, Any] = {}
+    columns: list[str] = []
     sha256: str = ""
 
 

@@ -108,13 +108,18 @@ def _verify_config(
 def _file_digests(parquet: pq.ParquetFile, manifest: Manifest) -> Iterator[bytes]:
     wanted = [
         c
-        for c in ("example_id", "label", "subset", "cluster_id", *manifest.content)
+        for c in (
+            *("example_id", "label", "subset", "cluster_id"),
+            *manifest.content,
+            *manifest.columns,
+        )
         if c in parquet.schema_arrow.names
     ]
-    for batch in parquet.iter_batches(batch_size=100, columns=wanted):
+    at_once = 100 if manifest.content else 10_000
+    for batch in parquet.iter_batches(batch_size=at_once, columns=wanted):
         table = pa.table(batch)
         contents = {
             name: [v["bytes"] if isinstance(v, dict) else v for v in table[name].to_pylist()]
             for name in manifest.content
         }
-        yield row_digests(table, contents, manifest.identity)
+        yield row_digests(table, contents, manifest.identity, manifest.columns)

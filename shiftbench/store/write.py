@@ -77,6 +77,7 @@ def shard_key(shard: Shard, checks: Checks) -> str:
         shard.path,
         shard.identity,
         list(shard.content),
+        list(shard.columns),
         arrow_schema(dict(shard.features)).metadata[b"huggingface"].decode(),
         asdict(checks),
         [pa.__version__, GROUP_ROWS, GROUP_BYTES],
@@ -122,7 +123,9 @@ def write_shard(
         sink = HashingSink(file, executor)
         with _writer(pa.PythonFile(sink, mode="w"), features) as writer:
             for group, contents in _groups(shard, read, checks, rejected):
-                hashed = executor.submit(row_digests, group, contents, shard.identity)
+                hashed = executor.submit(
+                    row_digests, group, contents, shard.identity, shard.columns
+                )
                 writer.write_batch(_record_batch(group, contents, features, writer.schema))
                 digests += hashed.result()
                 rows += len(group)
@@ -244,18 +247,33 @@ def _columns(shard: Shard, values: Sequence[Mapping[str, Any]]) -> Contents:
     return {name: [v[name] for v in values] for name in shard.content}
 
 
-def row_digests(group: pa.Table, contents: Contents, identity: str) -> bytes:
-    """The digests of some rows, one after the other; `contents` holds each content column."""
+def row_digests(
+    group: pa.Table, contents: Contents, identity: str, columns: Sequence[str] = ()
+) -> bytes:
+    """The digests of some rows, one after the other.
+
+    Parameters
+    ----------
+    contents : mapping
+        Each content column that a reader brought.
+    columns : sequence of str
+        Those of the group's own that are content; together they are one more, after the others.
+    """
     n = len(group)
-    hashes = [[_identity(v, identity).hex() for v in values] for values in contents.values()]
+    hashes: list[list[str]] = [
+        [_identity(v, identity).hex() for v in values] for values in contents.values()
+    ]
+    if columns:
+        whole = zip(*(group[name].to_pylist() for name in columns), strict=True)
+        hashes.append([_identity(row, identity).hex() for row in whole])
     per_row = list(map(list, zip(*hashes, strict=True))) if hashes else [[]] * n
-    columns = [
+    others = [
         group[name].to_pylist() if name in group.column_names else [None] * n
         for name in ("example_id", "label", "subset", "cluster_id")
     ]
     return b"".join(
         row_digest(example_id, per_row[i], label, subset, cluster)
-        for i, (example_id, label, subset, cluster) in enumerate(zip(*columns, strict=True))
+        for i, (example_id, label, subset, cluster) in enumerate(zip(*others, strict=True))
     )
 
 

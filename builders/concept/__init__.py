@@ -1,0 +1,1 @@
+"""Concept shift: P(y|x) changes while P(x) is held."""

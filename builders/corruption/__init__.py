@@ -1,0 +1,1 @@
+"""Corruptions: the same images, changed in stated steps."""

@@ -1,0 +1,1 @@
+"""Several training environments and held-out ones."""

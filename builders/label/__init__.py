@@ -1,0 +1,1 @@
+"""Label shift: P(y) changes while P(x|y) is held."""

@@ -1,0 +1,1 @@
+"""Mixtures of two distributions in stated doses, and streams that drift."""

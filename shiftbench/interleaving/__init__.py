@@ -1,0 +1,1 @@
+"""Training environments drawn from in turn, as a `datasets` stream that resumes from its state."""
