@@ -80,13 +80,16 @@ def build(
         _call(_recipe_command(), words, "shiftbench build")
         return
     source_name = _value_of(words, "--source")
-    if first is None or (source_name is None and not _asks_help(words)):
+    if first is None:
         _build_help(first)
     kind = lookup(builders(), str(first), "builder")
     if source_name is None:
+        preset = getattr(kind, "presets", {}).get(_value_of(words, "--preset"), {})
+        source_name = preset.get("source", {}).get("name")
+    if source_name is None:
         _build_help(first)
     source = lookup(SOURCES, str(source_name), "source")
-    command = _build_command(kind, source)
+    command = _build_command(kind, source, str(source_name))
     _call(command, words[1:], f"shiftbench build {first}")
 
 
@@ -104,10 +107,6 @@ def _build_help(first: str | None) -> None:
         file=sys.stdout if asked else sys.stderr,
     )
     raise SystemExit(0 if asked else 2)
-
-
-def _asks_help(words: Sequence[str]) -> bool:
-    return any(w in ("--help", "-h") for w in words)
 
 
 def _value_of(words: Sequence[str], option: str) -> str | None:
@@ -190,8 +189,11 @@ def _with_defaults(command: Callable[..., None], given: dict[str, Any]) -> dict[
 _Out = Annotated[str, Parameter(name="--out", help="Directory or fsspec URL to make.")]
 
 
-def _build_command(kind: type, source: type) -> Callable[..., None]:
-    """A function whose parameters are the options of a builder, of a source and of `build`."""
+def _build_command(kind: type, source: type, source_name: str) -> Callable[..., None]:
+    """A function whose parameters are the options of a builder, of a source and of `build`.
+
+    A preset stands for what was not typed; its `source` does so for the source it names.
+    """
     from shiftbench.options import flat_options, summary
 
     of_builder = flat_options(kind)
@@ -202,26 +204,28 @@ def _build_command(kind: type, source: type) -> Callable[..., None]:
     }
     presets = getattr(kind, "presets", {})
 
-    def command(**given_values: Any) -> None:
+    def command(**typed: Any) -> None:
         import shiftbench as sb
 
-        values = _with_defaults(command, given_values)
-        chosen = dict(presets.get(values.pop("preset", None) or "", {}))
-        out, _ = values.pop("out"), values.pop("source")
-        run = {r[0]: values.pop(r[0]) for r in _RUN}
-        given = source(**{o.name: values.pop(n) for n, o in of_source.items()})
-        options = {o.name: values[o.name] for o in of_builder}
-        defaults = {o.name: o.default for o in of_builder}
-        options = {
-            n: chosen[n] if n in chosen and v == defaults[n] else v for n, v in options.items()
-        }
+        chosen = dict(presets.get(typed.get("preset", ""), {}))
+        beside = dict(chosen.pop("source", {}))
+        if beside.pop("name", None) != source_name:
+            beside = {}
+        values = _with_defaults(command, {})
+        values |= {n: beside[o.name] for n, o in of_source.items() if o.name in beside}
+        values |= chosen | typed
+        run = {r[0]: values[r[0]] for r in _RUN}
+        given = source(**{o.name: values[n] for n, o in of_source.items()})
         with _warnings_as_lines():
-            bench = sb.build(kind(source=given, **options), out, **run)
+            builder = kind(source=given, **{o.name: values[o.name] for o in of_builder})
+            bench = sb.build(builder, values["out"], **run)
         _report(bench)
 
     parameters = [
         inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, annotation=_Out),
-        *_parameters([("source", str, None, "Where the examples come from.", True)], "Build"),
+        *_parameters(
+            [("source", str, source_name, "Where the examples come from.", False)], "Build"
+        ),
         *_run_parameters(),
         *_parameters(
             [(n, o.type, o.default, o.help, o.required) for n, o in of_source.items()],

@@ -70,6 +70,9 @@ def overview(bench: Benchmark) -> dict[str, Any]:
         manifest.measured.get("confounding", []),
         key=lambda v: not (v["source"] == "id_test" and v["target"].startswith("ood_test")),
     )
+    found["steps"] = []
+    if "severities" in manifest.configs:
+        found["steps"] = bench.table("severities").to_pylist()
     found["distances_between_subsets"] = len(distances) - len(of_tasks)
     balance = bench.table("balance")
     differs = pc.is_in(balance["verdict"], pa.array(["differs", "predicts the split"]))
@@ -104,6 +107,7 @@ def overview_text(found: dict[str, Any]) -> str:
     for name, config in found["configs"].items():
         if config["kind"] == "task":
             lines.append(f"  {name}: {config['description']}")
+            lines += _held_line(config["notes"].get("held"))
             lines += [
                 f"    {split:24} {e['rows']:>7}  {e['shift']}, {e['flag']}"
                 for split, e in config["splits"].items()
@@ -111,6 +115,10 @@ def overview_text(found: dict[str, Any]) -> str:
         else:
             rows = sum(e["rows"] for e in config["splits"].values())
             lines.append(f"  {name}: {rows} rows")
+    if found["steps"]:
+        lines.append("what each step does (more in severities)")
+        lines += [_step_line(s) for s in found["steps"][:MOST]]
+        lines += _more(found["steps"])
     if found["distances"]:
         lines.append("how far (more in shift_distances)")
         lines += distance_lines(found["distances"][:MOST])
@@ -138,6 +146,28 @@ def overview_text(found: dict[str, Any]) -> str:
     if found["rejected"]:
         lines.append(f"rejected: {found['rejected']} inputs, see the config 'rejected'")
     return "\n".join(map(printable, lines))
+
+
+def _held_line(held: Mapping[str, str] | None) -> list[str]:
+    """What a config holds fixed, where its builder says so."""
+    if not held:
+        return []
+    fixed = f"{held['fixed']} is held fixed" if held["fixed"] else "nothing is held fixed"
+    return [f"    of {held['factorisation']}, {held['changed']} changes and {fixed}: {held['by']}"]
+
+
+def _step_line(s: Mapping[str, Any]) -> str:
+    step = f"{s['change']} {s['parameter']:.3g} {s['unit'] or ''}".rstrip()
+    parts = []
+    if s["shift"] is not None:
+        parts.append(f"{s['distance']} in {s['space']} {s['shift']:.3g}")
+    if s["accuracy_lost"] is not None:
+        parts.append(
+            f"reference model loses {s['accuracy_lost']:.3f} "
+            f"[{s['lost_low']:.3f}, {s['lost_high']:.3f}]"
+        )
+    told = ", ".join(parts) or s["remark"] or "not measured"
+    return f"  {s['config']}: {s['split']} ({step}): {told}"
 
 
 def distance_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

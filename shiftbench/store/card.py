@@ -84,6 +84,7 @@ def make_card(
         _remarks(manifest),
         _loading(manifest),
         _splits(manifest),
+        _held(manifest),
         _groups(manifest),
         distances_section(tables.get("shift_distances"), manifest.measured),
         balance_section(tables.get("balance"), manifest),
@@ -229,6 +230,22 @@ def _splits(manifest: Manifest) -> str:
     return f"## Configs and splits\n\n{described}\n{_table(head, rows)}{remark}"
 
 
+def _held(manifest: Manifest) -> str:
+    """What each shift changes, and what it holds fixed by construction; like ones told once."""
+    same: dict[tuple[str, ...], list[str]] = {}
+    for name, config in manifest.configs.items():
+        held = config.notes.get("held", {})
+        if held:
+            told = tuple(str(held[k]) for k in ("factorisation", "fixed", "changed", "by"))
+            same.setdefault(told, []).append(f"`{name}`")
+    lines = [
+        f"- {', '.join(names)}: of {cell(product)}, **{cell(changed)}** changes and "
+        f"{f'**{cell(fixed)}** is held fixed' if fixed else 'nothing is held fixed'}: {cell(by)}.\n"
+        for (product, fixed, changed, by), names in same.items()
+    ]
+    return "## What is held fixed\n\n" + "".join(lines) if lines else ""
+
+
 def _groups(manifest: Manifest) -> str:
     parts = []
     for name, config in manifest.configs.items():
@@ -241,7 +258,7 @@ def _groups(manifest: Manifest) -> str:
     return "## Examples of each group\n\n" + "\n".join(parts) if parts else ""
 
 
-_FOR_PROGRAMS = ("groups", "unit", "audit_from", "shift_columns", "steps", "warnings")
+_FOR_PROGRAMS = ("groups", "held", "unit", "audit_from", "shift_columns", "steps", "warnings")
 """Notes that other parts of the card say, or that only programs read."""
 
 
@@ -367,8 +384,11 @@ def _provenance(manifest: Manifest) -> str:
     lines = ["## Provenance and licence\n"]
     for source in manifest.sources:
         notes: Mapping[str, Any] = source.get("notes", {})
-        said = "; ".join(f"{k}: {v}" for k, v in notes.items())
+        said = "; ".join(f"{k}: {v}" for k, v in notes.items() if isinstance(v, str))
         lines.append(f"- {cell(source['name'])}: {cell(said or 'a source of the user')}\n")
+        for parent in notes.get("parents", []):
+            told = ", ".join(f"{k} {_said(v, inside=True)}" for k, v in parent.items())
+            lines.append(f"- made from another benchmark: {cell(told)}\n")
     if manifest.license:
         lines.append(f"- licence: {cell(manifest.license)}\n")
     else:
