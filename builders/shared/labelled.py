@@ -91,22 +91,21 @@ class Labelled:
             raise ConfigurationError(
                 "the source tells no contexts of its classes; name a column instead of 'context'"
             )
+        known = sorted(pc.unique(table["context"].cast(pa.string())).to_pylist())
         if len(values) < 2:
-            known = pc.unique(table["context"].cast(pa.string())).to_pylist()
             raise ConfigurationError(
-                f"name two or more contexts to tell apart, e.g. {sorted(known)[:4]}"
+                f"name two or more contexts to tell apart, e.g. {', '.join(known[:4])}"
             )
+        for value in values:
+            if value not in known:
+                raise ConfigurationError(
+                    f"the source has no context {value!r}; {near_names(value, known)}"
+                )
         example = table["example"].to_numpy().astype(np.int64)
         subject = pc.index_in(
             table["subject"].cast(pa.string()), pa.array(self.label.names, pa.string())
         )
         context = pc.index_in(table["context"].cast(pa.string()), pa.array(values, pa.string()))
-        known_contexts = set(pc.unique(table["context"].cast(pa.string())).to_pylist())
-        for value in values:
-            if value not in known_contexts:
-                raise ConfigurationError(
-                    f"the source has no context {value!r}; {near_names(value, known_contexts)}"
-                )
         of_class = pc.fill_null(subject, -1).to_numpy() == self.label.codes[example]
         there = of_class & np.asarray(context.is_valid())
         pairs = np.unique(

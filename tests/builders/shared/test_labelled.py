@@ -1,0 +1,79 @@
+"""Which examples have one class, and what becomes of the column that told it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from shiftbench.builders.shared.changed import changed_id
+from shiftbench.builders.shared.labelled import labelled
+from shiftbench.errors import ConfigurationError
+
+from .made_sources import metadata
+
+
+def test_the_label_is_taken_out_of_the_data() -> None:
+    made = metadata(4, {"kind": ["b", "a", None, "b"], "x": [1, 2, 3, 4]}, content=("kind", "x"))
+    found = labelled(made, "kind")
+    assert found.label.names == ("a", "b")
+    assert found.label.codes.tolist() == [1, 0, 1]
+    assert "kind" not in found.examples.column_names
+    assert found.metadata.columns == ("x",)
+    assert found.counts == {"examples_without_a_class": 1}
+
+
+def test_the_column_label_is_found_without_being_named() -> None:
+    assert labelled(metadata(2, {"label": [0, 1]})).label.names == ("0", "1")
+
+
+def test_classes_are_taken_in_the_order_asked_for_and_others_left_out() -> None:
+    made = metadata(4, {"label": ["a", "b", "c", "a"]})
+    found = labelled(made, classes=("c", "a"))
+    assert found.label.names == ("c", "a")
+    assert found.ids().to_pylist() == ["e00000", "e00002", "e00003"]
+    assert found.label.codes.tolist() == [1, 0, 1]
+
+
+def test_a_class_by_contexts_leaves_out_images_with_two_of_them() -> None:
+    contexts = [(0, "cat", "sofa"), (1, "dog", "yard"), (2, "cat", "yard"), (2, "dog", "yard"),
+                (3, "cat", "yard"), (3, "cat", "sofa"), (4, "bus", "road")]  # fmt: skip
+    found = labelled(metadata(5, contexts=contexts), classes=("cat", "dog"))
+    assert found.ids().to_pylist() == ["e00000", "e00001", "e00003"]
+    assert found.counts["examples_with_several_classes"] == 1
+    assert found.counts["examples_without_a_class"] == 1
+    attribute = found.categories("context", "attribute", ("sofa", "yard"))
+    assert attribute.codes.tolist() == [0, 1, -1]  # the last has both
+    with pytest.raises(ConfigurationError, match="no context 'yart'; did you mean 'yard'"):
+        found.categories("context", "attribute", ("sofa", "yart"))
+    with pytest.raises(ConfigurationError, match="two or more contexts"):
+        found.categories("context", "attribute")
+
+
+def test_the_contexts_follow_when_rows_are_taken() -> None:
+    contexts = [(0, "cat", "road"), (1, "dog", "yard"), (2, "cat", "sofa")]
+    found = labelled(metadata(3, contexts=contexts)).take(np.array([2, 1]))
+    assert found.categories("context", "attribute", ("sofa", "yard")).codes.tolist() == [1, 0]
+    assert found.metadata.contexts["example"].to_pylist() == [0, 1]
+
+
+def test_unusable_examples_and_changed_copies_of_them_are_left_out() -> None:
+    made = metadata(4, {"label": ["a", "b", "a", "b"]})
+    found = labelled(made, excluded=frozenset({"e00001", changed_id("e00002", "blur_3")}))
+    assert found.ids().to_pylist() == ["e00000", "e00003"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "said"),
+    [
+        ({"kind": ["a", "b"]}, {}, "no column 'label'"),
+        ({"label": ["a", "a"]}, {}, "the value 'a'"),
+        ({"label": ["a", "b"]}, {"classes": ("a", "x")}, "'x'"),
+        ({"label": ["a", "b"]}, {"images": True}, "no column of images"),
+        ({"label": ["a", "b"], "kind": ["a", "b"]}, {"label": "kind"}, "'label'"),
+        ({"kind": pa.array([[1], [2]])}, {"label": "kind"}, "holds list"),
+    ],
+)
+def test_bad_input(columns: dict, options: dict, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        labelled(metadata(2, columns), **options)
