@@ -16,12 +16,19 @@ import pyarrow.parquet as pq
 
 from shiftbench.errors import ConfigurationError, IntegrityError, near_names
 from shiftbench.store.location import Location
-from shiftbench.store.manifest import MANIFEST, ConfigEntry, Manifest, read_manifest
+from shiftbench.store.manifest import (
+    MANIFEST,
+    ConfigEntry,
+    Manifest,
+    SplitEntry,
+    read_manifest,
+)
 from shiftbench.store.verify import verify
 
 if TYPE_CHECKING:
     import datasets
 
+    from shiftbench.interleaving.stream import Interleaved
     from shiftbench.results import Results
 
 __all__ = ["Benchmark", "open"]
@@ -113,10 +120,8 @@ class Benchmark:
             No such config or split; the message has the near ones.
         """
         entry = self._config(config)
-        if split is not None and split not in entry.splits:
-            raise ConfigurationError(
-                f"config {config!r} has no split {split!r}; {near_names(split, entry.splits)}"
-            )
+        if split is not None:
+            self._split(config, split)
         import datasets
 
         local = self._folder.local
@@ -127,6 +132,73 @@ class Benchmark:
             )
         where = self.url.removeprefix("hf://datasets/") if local is None else str(local)
         return datasets.load_dataset(where, config, split=split, streaming=streaming)
+
+    def interleave(
+        self,
+        config: str,
+        split: str = "train",
+        *,
+        by: str | Sequence[str] = "environment",
+        method: str = "uniform",
+        temperature: float | None = None,
+        seed: int = 0,
+        length: int | None = None,
+        buffer_mb: float = 64.0,
+        window: int = 300,
+    ) -> Interleaved:
+        """A stream of a split's examples, drawn from its groups by stated probabilities.
+
+        Each draw is of a group, and then of the group's next example: without replacement, in a
+        random order, and in another one once all were drawn. Files are read as the stream goes.
+        It resumes from its `state_dict` at the next example, and the workers of a DataLoader have
+        parts of every group.
+
+        Parameters
+        ----------
+        config, split : str
+        by : str or sequence of str
+            The columns whose values make the groups. "group" is the column of that name, or class
+            × environment.
+        method : str
+            "uniform"; "temperature", ``p ∝ n^(1/T)``; "group_balanced", uniform over class × `by`;
+            "upper_confidence_bound", by the rewards that `Interleaved.report` is told.
+        temperature : float, optional
+            T, by default 5; of the softmax over confidence bounds, by default 0.1.
+        seed : int
+        length : int, optional
+            Examples of one iteration, by default as many as the split has; 0: without an end.
+            `set_epoch` begins another.
+        buffer_mb : float
+            Megabytes of files within which a group is shuffled. At most one such buffer a group,
+            and one more, is in memory.
+        window : int
+            How many of a group's last rewards count.
+
+        Returns
+        -------
+        shiftbench.interleaving.stream.Interleaved
+            A `datasets.IterableDataset`; its column `drawn_from` names each example's group.
+
+        Raises
+        ------
+        ConfigurationError
+            No such config, split, column or method, or values that are not allowed.
+        """
+        entry = self._split(config, split)
+        from shiftbench.interleaving.stream import interleave
+
+        return interleave(
+            self._folder,
+            entry,
+            f"split {split!r} of config {config!r}",
+            by=by,
+            method=method,
+            temperature=temperature,
+            seed=seed,
+            length=length,
+            buffer_mb=buffer_mb,
+            window=window,
+        )
 
     def table(self, name: str) -> pa.Table:
         """A table config, or any config, read whole as an Arrow table."""
@@ -304,6 +376,14 @@ class Benchmark:
                 f"{self.url!r} has no config {name!r}; {near_names(name, self.manifest.configs)}"
             )
         return self.manifest.configs[name]
+
+    def _split(self, config: str, split: str) -> SplitEntry:
+        splits = self._config(config).splits
+        if split not in splits:
+            raise ConfigurationError(
+                f"config {config!r} has no split {split!r}; {near_names(split, splits)}"
+            )
+        return splits[split]
 
     def _where(self, subset: str) -> tuple[int, int]:
         found = self._members.bounds.get(subset)

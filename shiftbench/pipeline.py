@@ -319,6 +319,8 @@ class _Units:
         for config in plan.configs:
             for split in config.splits:
                 named[split.index] = True
+        if plan.metadata.unit == "example_id":
+            return int(named.sum())
         units = plan.metadata.examples[plan.metadata.unit].filter(pa.array(named))
         return len(units.unique())
 
@@ -424,7 +426,7 @@ def _finish(
         "spaces": dict(found.spaces),
         "confounding": verdicts,
         "shift_columns": list(how.shift_columns),
-        "left_out": found.left_out,
+        "left_out": [*found.left_out, *examples.remarks],
         "remarks": [*made.inspected.remarks, *_remarks(made.builder, verdicts)],
     }
     manifest = _manifest(made, configs, files, len(rejected), measured)

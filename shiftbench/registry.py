@@ -11,6 +11,7 @@ from shiftbench.errors import ConfigurationError, near_names
 
 __all__ = [
     "BUILDERS",
+    "CORRUPTIONS",
     "DISTANCES",
     "SOURCES",
     "SPACES",
@@ -25,7 +26,13 @@ SOURCES: Mapping[str, str] = {
     "coco": "shiftbench.sources.coco:CocoInstances",
     "subset_index": "shiftbench.sources.subset_index:SubsetIndex",
     "images": "shiftbench.sources.images:ImageTable",
+    "table": "shiftbench.sources.table:Table",
     "scenes": "shiftbench.sources.scenes:Scenes",
+    "digits": "shiftbench.sources.digits:Digits",
+    "idx": "shiftbench.sources.idx:IdxImages",
+    "pixel_table": "shiftbench.sources.pixel_table:PixelTable",
+    "image_folders": "shiftbench.sources.image_folders:ImageFolders",
+    "built": "shiftbench.sources.built:BuiltBenchmark",
     "radiographs": "shiftbench.sources.radiographs:Radiographs",
     "phantoms": "shiftbench.sources.phantoms:Phantoms",
 }
@@ -33,6 +40,9 @@ SOURCES: Mapping[str, str] = {
 BUILDERS: Mapping[str, str] = {
     "metashift": "shiftbench.builders.metashift.builder:MetaShift",
     "xray": "shiftbench.builders.xray.builder:XrayPatches",
+    "environments": "shiftbench.builders.environments.builder:Environments",
+    "label": "shiftbench.builders.label.builder:LabelShift",
+    "mixture": "shiftbench.builders.mixture.builder:Mixtures",
 }
 
 TRANSFORMS: Mapping[str, str] = {
@@ -49,6 +59,35 @@ TRANSFORMS: Mapping[str, str] = {
     "grid": "shiftbench.transforms.acquisition:GRID",
     "rotation": "shiftbench.transforms.acquisition:ROTATION",
     "defects": "shiftbench.transforms.acquisition:DEFECTS",
+}
+
+CORRUPTIONS: Mapping[str, str] = {
+    "gaussian_noise": "shiftbench.transforms.corruptions_noise:GAUSSIAN_NOISE",
+    "shot_noise": "shiftbench.transforms.corruptions_noise:SHOT_NOISE",
+    "impulse_noise": "shiftbench.transforms.corruptions_noise:IMPULSE_NOISE",
+    "speckle_noise": "shiftbench.transforms.corruptions_noise:SPECKLE_NOISE",
+    "gaussian_blur": "shiftbench.transforms.corruptions_blur:GAUSSIAN_BLUR",
+    "defocus_blur": "shiftbench.transforms.corruptions_blur:DEFOCUS_BLUR",
+    "motion_blur": "shiftbench.transforms.corruptions_blur:MOTION_BLUR",
+    "zoom_blur": "shiftbench.transforms.corruptions_blur:ZOOM_BLUR",
+    "glass_blur": "shiftbench.transforms.corruptions_blur:GLASS_BLUR",
+    "fog": "shiftbench.transforms.corruptions_weather:FOG",
+    "frost": "shiftbench.transforms.corruptions_weather:FROST",
+    "snow": "shiftbench.transforms.corruptions_weather:SNOW",
+    "rain": "shiftbench.transforms.corruptions_weather:RAIN",
+    "spatter": "shiftbench.transforms.corruptions_weather:SPATTER",
+    "brightness": "shiftbench.transforms.corruptions_weather:BRIGHTNESS",
+    "contrast": "shiftbench.transforms.corruptions_digital:CONTRAST",
+    "saturation": "shiftbench.transforms.corruptions_digital:SATURATION",
+    "jpeg": "shiftbench.transforms.corruptions_digital:JPEG",
+    "pixelate": "shiftbench.transforms.corruptions_digital:PIXELATE",
+    "elastic": "shiftbench.transforms.corruptions_digital:ELASTIC",
+    "posterize": "shiftbench.transforms.corruptions_digital:POSTERIZE",
+    "quantize": "shiftbench.transforms.corruptions_digital:QUANTIZE",
+    "translate": "shiftbench.transforms.corruptions_geometric:TRANSLATE",
+    "rotate": "shiftbench.transforms.corruptions_geometric:ROTATE",
+    "scale": "shiftbench.transforms.corruptions_geometric:SCALE",
+    "shear": "shiftbench.transforms.corruptions_geometric:SHEAR",
 }
 
 SPACES: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from shiftbench.statistics import priorities
 
 from .labelled import Labelled
 
-__all__ = ["divide", "random_order", "unit_order"]
+__all__ = ["divide", "random_order", "uniforms", "unit_order", "unit_places"]
 
 Codes = NDArray[np.int64]
 
@@ -43,6 +43,36 @@ def unit_order(
     place = np.empty(len(priority), np.int64)
     place[np.lexsort((priority, key))] = np.arange(len(priority))
     return place
+
+
+def unit_places(
+    found: Labelled, seed: int, purpose: str, rows: Codes, strata: Codes | None = None
+) -> tuple[Codes, Codes]:
+    """The place of each unit of some examples by `unit_order`, and the unit of each example.
+
+    Parameters
+    ----------
+    rows : (m,) int64 array
+        Ascending.
+    strata : (n,) int64 array, optional
+        Of every example; by default the class. A unit is in the stratum of its first example.
+
+    Returns
+    -------
+    places : (units,) int64 array
+    unit : (m,) int64 array
+        Of each of the rows, an index into the places.
+    """
+    units, first, inverse = np.unique(found.cluster[rows], return_index=True, return_inverse=True)
+    stratum = (found.label.codes if strata is None else strata)[rows[first]]
+    named, stratum = np.unique(stratum, return_inverse=True)
+    names = found.examples["cluster_id"].combine_chunks().take(pa.array(rows[first]))
+    place = unit_order(
+        priorities(seed, purpose, _texts(names)),
+        stratum,
+        priorities(seed, f"{purpose} strata", map(str, named.tolist())) / 2.0**64,
+    )
+    return place, inverse
 
 
 def divide(
@@ -88,23 +118,15 @@ def divide(
         told = ", ".join(f"{n} {s:g}" for n, s in shares.items())
         raise ConfigurationError(f"the shares {told} are not between 0 and 1, or exceed 1 together")
     every = np.arange(len(found)) if rows is None else np.sort(rows)
-    units, first, inverse = np.unique(found.cluster[every], return_index=True, return_inverse=True)
-    stratum = (found.label.codes if strata is None else strata)[every[first]]
-    named, stratum = np.unique(stratum, return_inverse=True)
-    names = found.examples["cluster_id"].combine_chunks().take(pa.array(every[first]))
-    place = unit_order(
-        priorities(seed, purpose, _texts(names)),
-        stratum,
-        priorities(seed, f"{purpose} strata", map(str, named.tolist())) / 2.0**64,
-    )
-    ends = np.rint(np.cumsum([*shares.values()]) * len(units)).astype(np.int64)
+    place, inverse = unit_places(found, seed, purpose, every, strata)
+    ends = np.rint(np.cumsum([*shares.values()]) * len(place)).astype(np.int64)
     parts: dict[str, Codes] = {}
     begin = 0
     for (name, share), end in zip(shares.items(), ends.tolist(), strict=True):
         inside = (place >= begin) & (place < end)
         if share > 0 and not inside.any():
             raise ConfigurationError(
-                f"{len(units)} independent units ({len(every)} examples) are too few for a part "
+                f"{len(place)} independent units ({len(every)} examples) are too few for a part "
                 f"{name!r} of {share:g} of them; give more examples or larger shares"
             )
         parts[name] = every[inside[inverse]]
@@ -122,6 +144,19 @@ def random_order(found: Labelled, rows: Codes, seed: int, purpose: str) -> Codes
     by_unit = priorities(seed, f"{purpose} units", _texts(units))
     by_example = priorities(seed, f"{purpose} examples", _texts(ids))
     return rows[np.lexsort((by_example, by_unit))]
+
+
+def uniforms(names: pa.Array, seed: int, purpose: str) -> NDArray[np.float64]:
+    """One number in [0, 1) a name, which no other name disturbs.
+
+    Parameters
+    ----------
+    names : (n,) string array
+        Ids of examples or of units; the same name gets the same number.
+    seed : int
+    purpose : str
+    """
+    return np.asarray(priorities(seed, purpose, _texts(names)) / 2.0**64)
 
 
 def _texts(array: pa.Array) -> Iterator[str]:

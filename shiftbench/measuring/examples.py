@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.schema import declared_features
-from shiftbench.statistics import priorities
+from shiftbench.statistics import priorities, stream
 from shiftbench.store.location import Location
 from shiftbench.store.manifest import ConfigEntry
 
 __all__ = ["Examples", "Rows"]
 
 Codes = NDArray[np.int64]
+
+LARGE, DRAWN = 200_000, 50_000
+"""Of a split with more examples than the one, so many as the other are drawn and read."""
 
 
 @dataclass(frozen=True)
@@ -122,31 +125,95 @@ class Examples:
             return pq.read_schema(file)
 
     def split(self, config: str, split: str) -> Rows:
-        """The examples of a split, read once."""
+        """The examples of a split, read once; of a large one those drawn at random by its digest.
+
+        Each example is as likely to be drawn, whatever its cluster, and keeps its cluster: what is
+        counted, permuted or resampled by cluster stays so.
+        """
         if (config, split) not in self._read:
             self._read[config, split] = self._split(config, split)
         return self._read[config, split]
 
-    def _split(self, config: str, split: str) -> Rows:
-        paths = tuple(self.configs[config].splits[split].files)
-        tables = []
-        for path in paths:
+    def drawn(self, config: str, split: str) -> bool:
+        """Whether `split` gives a part of that split."""
+        return self.configs[config].splits[split].rows > LARGE
+
+    @property
+    def remarks(self) -> list[dict[str, str]]:
+        """What is left out of all measurements, for the manifest: most of the large splits."""
+        return [
+            {
+                "config": config,
+                "distance": f"all but {DRAWN} of the {entry.rows} examples of {split!r}",
+                "reason": f"of a split of more than {LARGE} a random sample is measured",
+            }
+            for config in self.tasks
+            for split, entry in self.configs[config].splits.items()
+            if self.drawn(config, split)
+        ]
+
+    def also_in(self, rows: Rows, config: str, split: str) -> NDArray[np.bool_]:
+        """Which examples are in a split too, were they drawn from it or not."""
+        own = rows.table["example_id"].combine_chunks()
+        if not self.drawn(config, split):
+            others = self.split(config, split).table["example_id"].combine_chunks()
+            return np.asarray(pc.is_in(own, others))
+        found = np.zeros(len(own), bool)
+        for path in self.configs[config].splits[split].files:
             with self.folder.open(path) as file:
-                names = [n for n in pq.read_schema(file).names if n not in self.content]
-                file.seek(0)
-                tables.append(pq.read_table(file, columns=names))
-        if not tables:
+                for batch in pq.ParquetFile(file).iter_batches(LARGE, columns=["example_id"]):
+                    found |= np.asarray(pc.is_in(own, batch.column(0)))
+        return found
+
+    def _split(self, config: str, split: str) -> Rows:
+        entry = self.configs[config].splits[split]
+        if not entry.files:
             raise ConfigurationError(f"the split {split!r} of {config!r} has no examples")
+        tables: list[pa.Table] = []
+        rows: list[Codes] = []
+        start = 0
+        wanted = _drawn(entry.rows, entry.digest) if self.drawn(config, split) else None
+        for path in entry.files:
+            with self.folder.open(path) as file:
+                parquet = pq.ParquetFile(file)
+                n = parquet.metadata.num_rows
+                names = [c for c in parquet.schema_arrow.names if c not in self.content]
+                if wanted is None:
+                    tables.append(parquet.read(names))
+                    rows.append(np.arange(n))
+                else:
+                    inside = wanted[(wanted >= start) & (wanted < start + n)] - start
+                    tables.append(_taken(parquet, names, inside))
+                    rows.append(inside)
+                start += n
         table = _named(pa.concat_tables(tables))
         if "cluster_id" not in table.column_names:  # written by others: each is its own
             table = table.append_column("cluster_id", table["example_id"])
-        sizes = [len(t) for t in tables]
         return Rows(
             table,
-            paths,
-            np.repeat(np.arange(len(paths)), sizes),
-            np.concatenate([np.arange(n) for n in sizes]),
+            tuple(entry.files),
+            np.repeat(np.arange(len(tables)), [len(t) for t in tables]),
+            np.concatenate(rows),
         )
+
+
+def _drawn(n: int, digest: str) -> Codes:
+    """The rows of a large split that are measured, ascending."""
+    rng = stream(0, "measured rows of a large split", digest)
+    return np.sort(rng.choice(n, DRAWN, replace=False, shuffle=False))
+
+
+def _taken(parquet: pq.ParquetFile, names: list[str], wanted: Codes) -> pa.Table:
+    """Some rows of a file, one row group in memory at a time."""
+    parts = [parquet.schema_arrow.empty_table().select(names)]
+    start = 0
+    for group in range(parquet.num_row_groups):
+        stop = start + parquet.metadata.row_group(group).num_rows
+        inside = wanted[(wanted >= start) & (wanted < stop)] - start
+        if len(inside):
+            parts.append(parquet.read_row_group(group, names).take(inside))
+        start = stop
+    return pa.concat_tables(parts)
 
 
 def _has_rows(config: ConfigEntry) -> bool:

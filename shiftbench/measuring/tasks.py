@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from shiftbench.distances.measured import distance_named, measure, options_of
 from shiftbench.distances.shift import Distance, Shift
@@ -36,7 +35,7 @@ class Pair:
     rows : (Rows, Rows)
         Of the source and of the target.
     shared : int
-        Examples that were in both.
+        Examples that were in both; of a large split's, those among the drawn ones.
     """
 
     config: str
@@ -74,11 +73,10 @@ def pairs_of(examples: Examples, settings: Measurement) -> Iterator[Pair]:
 
 def _pair(examples: Examples, config: str, source: str, target: str) -> Pair:
     a, b = examples.split(config, source), examples.split(config, target)
-    own = [r.table["example_id"].combine_chunks() for r in (a, b)]
-    in_b, in_a = pc.is_in(own[0], own[1]), pc.is_in(own[1], own[0])
-    shared = int(pc.sum(in_b).as_py() or 0)
+    both = (examples.also_in(a, config, target), examples.also_in(b, config, source))
+    shared = max(int(mask.sum()) for mask in both)
     if shared:
-        a, b = (r.take(np.flatnonzero(~np.asarray(m))) for r, m in ((a, in_b), (b, in_a)))
+        a, b = (r.take(np.flatnonzero(~mask)) for r, mask in zip((a, b), both, strict=True))
     return Pair(config, source, target, (a, b), shared)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from shiftbench.sources._scene_deck import LIGHTS, SETTINGS, Setting
@@ -17,7 +15,7 @@ from shiftbench.sources._scene_things import COATS, COLORS, POSES, THINGS
 if TYPE_CHECKING:
     from shiftbench.sources.scene_graphs import SceneGraph, SceneObject
 
-__all__ = ["draw", "png"]
+__all__ = ["draw"]
 
 _OVER = 2  # objects are painted at twice the size and averaged down, for smooth edges
 _DEPTH = {"ground": 0, "wall": 1, "far": 1, "flat": 2, "big": 3, "front": 3}
@@ -51,13 +49,6 @@ def draw(graph: SceneGraph, lighting: str, gen: np.random.Generator) -> NDArray[
             _paint(canvas, thing, gen)
     fine = canvas.pixels.reshape(side, _OVER, side, _OVER, 3).astype(np.int32)
     return _light(_sum_of_four(fine), setting, lighting, graph.weather or "", gen)
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture as PNG."""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
 
 
 def _place(thing: SceneObject) -> str:

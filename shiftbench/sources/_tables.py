@@ -1,4 +1,4 @@
-"""One way to read a table of images, whether a data set, a Parquet file or a CSV file."""
+"""One way to read a table, whether a data set, a Parquet or Arrow file, or one of text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from shiftbench.errors import ConfigurationError, SourceError
@@ -176,19 +177,30 @@ class _Parquet:
         return self.kept[2][row - self.starts[group]].as_py()
 
 
+_TEXT_FILES = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_ARROW_FILES = (".arrow", ".feather")
+
+
 def open_table(
-    table: Any, text_columns: Sequence[str] = (), never_null: Sequence[str] = ()
+    table: Any,
+    text_columns: Sequence[str] = (),
+    never_null: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> Table:
     """Open what a user named as a table.
 
     Parameters
     ----------
     table : datasets.Dataset or str
-        A data set, the folder of one made by `save_to_disk`, or a Parquet or CSV file.
+        A data set, the folder of one made by `save_to_disk`, or a file: Parquet, Arrow, CSV (.csv)
+        or with tabs between its columns (.tsv, .txt), these also with .gz at the end. Quotes are
+        quotes in CSV files only.
     text_columns : sequence of str
-        Columns that a CSV reader must take as text, so that an id 007 stays one.
+        Columns that a reader of text files must take as text, so that an id 007 stays one.
     never_null : sequence of str
         Those of them where "NA", "null" and the like are names.
+    missing : sequence of str
+        Further texts that stand for nulls in text files, such as "?".
 
     Raises
     ------
@@ -206,13 +218,16 @@ def open_table(
     kind = Path(table.partition("?")[0]).name.lower()
     if kind.endswith((".parquet", ".pq")):
         return _Parquet(table)
-    if kind.endswith((".csv", ".csv.gz")):
-        return _from_csv(table, text_columns, never_null)
+    if kind.endswith(_ARROW_FILES):
+        return _from_arrow(table)
+    ending = Path(kind.removesuffix(".gz")).suffix
+    if ending in _TEXT_FILES:
+        return _from_text(table, _TEXT_FILES[ending], text_columns, never_null, missing)
     if not is_url(table) and not Path(table).exists():
         raise open_error(table, "file", FileNotFoundError())
     raise ConfigurationError(
         f"table={table!r}: expected is a datasets.Dataset, a folder made by its save_to_disk, or a "
-        "file that ends in .parquet or .csv"
+        "file that ends in .parquet, .arrow, .csv, .tsv or .txt"
     )
 
 
@@ -248,14 +263,41 @@ def _from_disk(path: str) -> Table:
     return _Dataset(loaded)
 
 
-def _from_csv(path: str, text_columns: Sequence[str], never_null: Sequence[str]) -> Table:
+def _from_arrow(path: str) -> Table:
+    try:
+        with fsspec.open(path, "rb") as stream:
+            try:
+                return _Memory(pa.ipc.open_file(stream).read_all())
+            except pa.ArrowInvalid:  # written as a stream, as `datasets` does
+                stream.seek(0)
+                return _Memory(pa.ipc.open_stream(stream).read_all())
+    except pa.ArrowException as e:
+        raise SourceError(f"{path}: not an Arrow file that can be read: {e}") from e
+    except OPEN_ERRORS as e:
+        raise open_error(path, "file", e) from e
+
+
+def _from_text(
+    path: str,
+    delimiter: str,
+    text_columns: Sequence[str],
+    never_null: Sequence[str],
+    missing: Sequence[str],
+) -> Table:
     convert = pa.csv.ConvertOptions(column_types={name: pa.string() for name in text_columns})
-    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    # A number's column is trimmed by the reader, and what stands for a missing one is not.
+    spaced = [f"{a}{m}{b}" for m in missing for a in ("", " ") for b in ("", " ")]
+    convert.null_values = [*convert.null_values, *spaced]
+    quoted = delimiter == ","
+    parse = pa.csv.ParseOptions(
+        delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted
+    )
     try:
         with fsspec.open(path, "rb", compression="infer") as stream:
             data = pa.csv.read_csv(stream, parse_options=parse, convert_options=convert)
     except pa.ArrowException as e:
-        raise SourceError(f"{path}: not a CSV file that can be read: {e}") from e
+        what = "CSV file" if quoted else "file with tabs between its columns"
+        raise SourceError(f"{path}: not a {what} that can be read: {e}") from e
     except (*OPEN_ERRORS, EOFError) as e:
         raise open_error(path, "file", e) from e
     columns = [

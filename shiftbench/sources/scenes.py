@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from shiftbench.errors import ConfigurationError, ContentError, StorageError
 from shiftbench.schema import REJECTED, Image, Metadata
+from shiftbench.sources._pixel_images import png
 from shiftbench.sources._scene_deck import LIGHTS
-from shiftbench.sources._scene_drawing import draw, png
+from shiftbench.sources._scene_drawing import draw
 from shiftbench.sources._scene_graph import Scene, compose
 from shiftbench.sources.scene_graphs import SceneGraph, SceneObject, annotate
 from shiftbench.statistics import priorities, stream

@@ -12,6 +12,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "step": ("Acquisition", "Pitch", "Step", "acquisition_named", "parse_step", "severities"),
     "apply": ("apply_step",),
     "examples": ("AcquisitionChange",),
+    "marks": ("mark_image", "value_names"),
     "tv": ("AcquisitionTransform",),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shiftbench.transforms.step import Grey
 
@@ -15,19 +16,26 @@ UNSHARP_MM = 1.0
 def gaussian(image: Grey, sigma: tuple[float, float]) -> Grey:
     """Blur by standard deviations in pixels along rows' and columns' direction.
 
+    Channels may be a third axis.
+
     The DCT makes convolution with an even kernel a product, with the image mirrored at its edges;
     so the transfer function is the Gaussian itself, at any width, and takes no longer when wide.
     """
     from scipy.fft import dctn, idctn
 
-    spectrum = dctn(image, norm="ortho")
+    spectrum = dctn(image, axes=(0, 1), norm="ortho")
     for axis, s in enumerate(sigma):
-        n = image.shape[axis]
-        frequency = np.arange(n) / (2 * n)
-        gain = np.exp(-2 * (np.pi * s * frequency) ** 2).astype(np.float32)
-        spectrum *= gain[:, None] if axis == 0 else gain
-    blurred: Grey = idctn(spectrum, norm="ortho", overwrite_x=True)
+        gain = gaussian_gain(s, image.shape[axis])
+        spectrum *= np.expand_dims(gain, [a for a in range(image.ndim) if a != axis])
+    blurred: Grey = idctn(spectrum, axes=(0, 1), norm="ortho", overwrite_x=True)
     return blurred
+
+
+def gaussian_gain(sigma: float, n: int) -> NDArray[np.float32]:
+    """What a Gaussian of `sigma` pixels does to each of the n coefficients of the DCT."""
+    frequency = np.arange(n) / (2 * n)
+    made: NDArray[np.float32] = np.exp(-2 * (np.pi * sigma * frequency) ** 2).astype(np.float32)
+    return made
 
 
 def blur(image: Grey, mtf50: float, rng: np.random.Generator, pitch: tuple[float, float]) -> Grey:

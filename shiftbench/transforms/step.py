@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,35 @@ Compute: TypeAlias = Callable[[Grey, float, np.random.Generator, tuple[float, fl
 
 ASSUMED_PITCH_MM = 0.2
 """Where the pitch is unknown and only a length inside a model depends on it, not the value."""
+
+
+def checked(
+    value: Any,
+    name: str,
+    unit: str,
+    severities: tuple[float, ...],
+    allowed: tuple[float, float],
+    whole: bool,
+) -> float:
+    """The value of a kind of change as a float, if it is allowed.
+
+    Raises
+    ------
+    ConfigurationError
+        It lies outside the range, is no number, or should be whole.
+    """
+    low, high = allowed
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not low <= number <= high or (whole and number % 1):
+        kind = "a whole number" if whole else "a number"
+        raise ConfigurationError(
+            f"{name} is {value!r}; allowed is {kind} from {low:g} to {high:g} "
+            f"({unit}), frozen severities are {', '.join(f'{v:g}' for v in severities)}"
+        )
+    return number + 0.0  # −0 is 0
 
 
 @dataclass(frozen=True)
@@ -82,18 +111,8 @@ class Acquisition:
         ConfigurationError
             It lies outside the range, is no number, or should be whole.
         """
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not self.low <= number <= self.high or (self.whole and number % 1):
-            kind = "a whole number" if self.whole else "a number"
-            raise ConfigurationError(
-                f"{self.name} is {value!r}; allowed is {kind} from {self.low:g} to {self.high:g} "
-                f"({self.unit}), frozen severities are "
-                f"{', '.join(f'{v:g}' for v in self.severities)}"
-            )
-        return number + 0.0  # −0 is 0
+        allowed = (self.low, self.high)
+        return checked(value, self.name, self.unit, self.severities, allowed, self.whole)
 
     def apply(
         self, image: Grey, value: float, *, rng: np.random.Generator, pitch_mm: Pitch | None = None

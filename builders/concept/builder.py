@@ -1,0 +1,346 @@
+"""Concept shift: P(y | x) changes while P(x) is held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from shiftbench.errors import ConfigurationError
+from shiftbench.measuring.settings import Measurement
+from shiftbench.plan import ConfigPlan, Plan
+from shiftbench.schema import Metadata, Source
+
+from ..shared.assembly import card_text, check_texts, no_subsets, options_of
+from ..shared.labelled import Labelled, labelled
+from .made import Change, Shares, made_config, made_labels, made_rule
+from .natural import Contrast, natural_configs
+from .presets import PRESETS
+from .rules import parse_condition
+from .simulated import simulated_configs
+
+__all__ = ["ConceptShift"]
+
+
+@dataclass(frozen=True)
+class ConceptShift:
+    """Concept shift: P(y | x) changes while P(x), or P of matched columns, is held.
+
+    Parameters
+    ----------
+    source : Source
+        Where the examples come from.
+    label : str
+        The column that holds the class; empty takes the column `label`, or the contexts' classes.
+    classes : tuple of str
+        Classes to take, in this order; by default all.
+    design : str
+        "made": the same examples under another label rule. "natural": two contexts of the column
+        `by`, matched on covariates. "covariate": set apart by the covariate `by` itself, for
+        comparison. "simulated": the cells of the source simulated_tables, with the truth.
+    rule : str
+        What is made: "flip" (label noise), "region" (another rule where columns have some values),
+        "threshold" (a label made from a column of numbers, its threshold moved), "annotators"
+        (another convention for confusable classes).
+    disagreement : tuple of float
+        Strengths: the share of target examples whose label differs from that of the source's rule.
+        0 gives a control.
+    noise_from : tuple of str
+        Classes that change; by default all.
+    noise_to : tuple of str
+        What they become, one for each or one for all; by default any other class (flip) or the next
+        one (region).
+    noise_unit : str
+        What is drawn to be relabelled: each "example", or a "cluster" as a whole.
+    region : tuple of str
+        Conditions that must all hold, such as age>50 or sex=Female.
+    threshold_column : str
+        A column of numbers; the label is whether it is above a threshold.
+    threshold : float, optional
+        The source's threshold; by default a quantile.
+    threshold_quantile : float
+        Which quantile.
+    threshold_feature : bool
+        Keep that column among the features; otherwise it is left out of the data.
+    direction : str
+        Where the threshold moves: "up" or "down".
+    annotator : str
+        The column that says who labelled an example; the other convention is then taken up by whole
+        annotators. By default by single examples.
+    target : str
+        "halves": OOD tests are another part of the clusters than id_test, so that the two can be
+        compared as independent samples. "same": they are the examples of id_test, relabelled.
+    by : str
+        The column of the contexts.
+    source_context : str
+        A value of `by`, several joined by ``+``, or of numbers a range ``low..high`` (the high end
+        not in it). Empty: chosen on one half of the clusters, everything else made of the other.
+    target_contexts : tuple of str
+        One config each; empty: chosen in the same way.
+    match : tuple of str
+        Columns in which source and target are made alike.
+    method : str
+        "strata" keeps equal shares of each combination of values (numbers cut at quantiles);
+        "overlap" thins both sides by a propensity that was fitted on the other half.
+    bins : int
+        Ranges that a column of numbers is cut into, for strata.
+    min_clusters : int
+        Independent units that a context needs, before and after matching.
+    validation, test : float
+        Shares of the clusters. The OOD tests of a made shift take as many again as `test`.
+    unlabeled : float
+        Share of the clusters (natural: of the target's) for a target split without labels.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from shiftbench.sources import Scenes
+    >>> builder = ConceptShift(Scenes(n_scenes=300), classes=("cat", "dog"), disagreement=(0.2,))
+    >>> plan = builder.plan(builder.source.scan(), seed=0)
+    >>> [split.name for split in plan.configs[0].splits]
+    ['train', 'validation', 'id_test', 'ood_test_disagreement_0_2']
+    """
+
+    source: Source
+    label: str = ""
+    classes: tuple[str, ...] = ()
+    design: Literal["made", "natural", "covariate", "simulated"] = "made"
+    rule: Literal["flip", "region", "threshold", "annotators"] = "flip"
+    disagreement: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
+    noise_from: tuple[str, ...] = ()
+    noise_to: tuple[str, ...] = ()
+    noise_unit: Literal["example", "cluster"] = "example"
+    region: tuple[str, ...] = ()
+    threshold_column: str = ""
+    threshold: float | None = None
+    threshold_quantile: float = 0.5
+    threshold_feature: bool = False
+    direction: Literal["up", "down"] = "up"
+    annotator: str = ""
+    target: Literal["halves", "same"] = "halves"
+    by: str = ""
+    source_context: str = ""
+    target_contexts: tuple[str, ...] = ()
+    match: tuple[str, ...] = ()
+    method: Literal["strata", "overlap"] = "strata"
+    bins: int = 4
+    min_clusters: int = 20
+    validation: float = 0.1
+    test: float = 0.25
+    unlabeled: float = 0.0
+
+    name: ClassVar[str] = "concept"
+    version: ClassVar[str] = "1"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    measurement: ClassVar[Measurement] = Measurement(
+        distances=("mmd", "label_tv", "gcm", "disde"), subsets=False
+    )
+
+    def __post_init__(self) -> None:
+        check_texts(
+            self, "classes", "noise_from", "region", "target_contexts", "match"
+        )
+        _check_chosen(self)
+        _check_shares(self)
+        if self.design == "made":
+            _check_made(self)
+        elif self.design in ("natural", "covariate"):
+            _check_natural(self)
+
+    def plan(self, metadata: Metadata, seed: int, excluded: frozenset[str] = frozenset()) -> Plan:
+        """Splits under two label rules, or of two contexts; see `Plan`."""
+        shares = Shares(self.validation, self.test, self.unlabeled)
+        tables: dict[str, pa.Table] = {}
+        configs: tuple[ConfigPlan, ...]
+        if self.design == "made":
+            change = self._change()
+            found, threshold = made_labels(
+                metadata, self.label, self.classes, change, excluded
+            )
+            rule = made_rule(found, change, threshold, seed)
+            config, tables["strengths"] = made_config(
+                found, rule, change, shares, self.target == "same", seed
+            )
+            configs = (config,)
+            if self.rule == "threshold" and not self.threshold_feature:
+                found = _without(found, self.threshold_column)
+        else:
+            found = labelled(metadata, self.label, classes=self.classes, excluded=excluded)
+            if self.design == "simulated":
+                configs, tables["truth"] = simulated_configs(found, shares, seed)
+            else:
+                contrast = self._contrast()
+                configs = natural_configs(found, contrast, shares, seed)
+                if not contrast.covariate:
+                    found = _not_a_feature(found, self.by)
+        return Plan(
+            builder=self.name,
+            version=self.version,
+            recipe=self.recipe(),
+            seed=seed,
+            metadata=found.metadata,
+            configs=configs,
+            tables=tables,
+            excluded=excluded,
+            counts=found.counts,
+        )
+
+    def reader(self, seed: int) -> Callable[[str], Mapping[str, Any]]:
+        """The source's own: the content stays as it is."""
+        return self.source.reader()
+
+    def recipe(self) -> dict[str, Any]:
+        """The configuration without the source, as plain values."""
+        return options_of(self)
+
+    def measure(self, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
+        """There are no subsets, whose distances could come from membership."""
+        return no_subsets()
+
+    def card(self) -> str:
+        """What the card says of every benchmark of this family."""
+        return card_text("concept")
+
+    def _change(self) -> Change:
+        return Change(
+            rule=self.rule,
+            disagreement=self.disagreement,
+            noise_from=self.noise_from,
+            noise_to=self.noise_to,
+            noise_unit=self.noise_unit,
+            region=self.region,
+            threshold_column=self.threshold_column,
+            threshold=self.threshold,
+            threshold_quantile=self.threshold_quantile,
+            threshold_feature=self.threshold_feature,
+            direction=self.direction,
+            annotator=self.annotator,
+        )
+
+    def _contrast(self) -> Contrast:
+        return Contrast(
+            by=self.by,
+            source_context=self.source_context,
+            target_contexts=self.target_contexts,
+            match=self.match,
+            method=self.method,
+            bins=self.bins,
+            min_clusters=self.min_clusters,
+            covariate=self.design == "covariate",
+        )
+
+
+_ALLOWED = {
+    "design": ("made", "natural", "covariate", "simulated"),
+    "rule": ("flip", "region", "threshold", "annotators"),
+    "noise_unit": ("example", "cluster"),
+    "direction": ("up", "down"),
+    "target": ("halves", "same"),
+    "method": ("strata", "overlap"),
+}
+
+
+def _check_chosen(builder: ConceptShift) -> None:
+    for name, allowed in _ALLOWED.items():
+        if getattr(builder, name) not in allowed:
+            raise ConfigurationError(
+                f"{name} is {getattr(builder, name)!r}; allowed: {', '.join(allowed)}"
+            )
+    if isinstance(builder.noise_to, str):
+        raise ConfigurationError(f"noise_to is the text {builder.noise_to!r}; give a list of texts")
+    # Two classes may become the same one, so that this list may say a name twice.
+    object.__setattr__(builder, "noise_to", tuple(builder.noise_to))
+
+
+def _check_shares(builder: ConceptShift) -> None:
+    parts = 2 if builder.design == "made" and builder.target == "halves" else 1
+    unlabeled = builder.unlabeled if builder.design == "made" else 0.0
+    for name in ("validation", "test", "unlabeled"):
+        value = getattr(builder, name)
+        if not 0 <= value < 1 or (name == "test" and value == 0):
+            raise ConfigurationError(
+                f"{name} is {value:g}; it is a share, at least 0 and below 1"
+                + (", and of the test above 0" if name == "test" else "")
+            )
+    taken = builder.validation + parts * builder.test + unlabeled
+    if taken >= 1:
+        raise ConfigurationError(
+            f"validation {builder.validation:g}, {parts} × test {builder.test:g} and unlabeled "
+            f"{unlabeled:g} leave nothing to train on; give smaller shares"
+        )
+    if builder.bins < 2 or builder.min_clusters < 2:
+        raise ConfigurationError(
+            f"bins is {builder.bins} and min_clusters {builder.min_clusters}; allowed: 2 and above"
+        )
+
+
+def _check_made(builder: ConceptShift) -> None:
+    wanted = builder.disagreement
+    if isinstance(wanted, int | float) or not wanted or not all(0 <= d <= 1 for d in wanted):
+        raise ConfigurationError(
+            f"disagreement is {wanted!r}; give one or several shares from 0 to 1"
+        )
+    object.__setattr__(builder, "disagreement", tuple(sorted({float(d) for d in wanted})))
+    needs = {"region": ("region", builder.region), "threshold": ("threshold_column",
+             builder.threshold_column)}  # fmt: skip
+    for rule, (option, given) in needs.items():
+        if builder.rule == rule and not given:
+            raise ConfigurationError(f"rule {rule!r} needs the option {option}")
+        if builder.rule != rule and given:
+            raise ConfigurationError(
+                f"{option} is given, which only rule {rule!r} reads; the rule is {builder.rule!r}"
+            )
+    if builder.annotator and builder.rule != "annotators":
+        raise ConfigurationError(
+            f"annotator is given, which only rule 'annotators' reads; the rule is {builder.rule!r}"
+        )
+    for condition in builder.region:
+        parse_condition(condition)
+    if builder.rule == "threshold":
+        if builder.label or builder.classes or builder.noise_from or builder.noise_to:
+            raise ConfigurationError(
+                "rule 'threshold' makes the label from threshold_column; leave out label, classes, "
+                "noise_from and noise_to"
+            )
+        if not 0 < builder.threshold_quantile < 1:
+            raise ConfigurationError(
+                f"threshold_quantile is {builder.threshold_quantile:g}; it lies between 0 and 1"
+            )
+
+
+def _check_natural(builder: ConceptShift) -> None:
+    if not builder.by:
+        raise ConfigurationError(
+            f"design {builder.design!r} needs the option by: the column whose values set source "
+            "and target apart"
+        )
+    if builder.by in builder.match:
+        raise ConfigurationError(
+            f"match names {builder.by!r}, which sets source and target apart: they have no value "
+            "of it in common; leave it out"
+        )
+    if builder.design == "covariate":
+        if builder.match:
+            raise ConfigurationError("design 'covariate' matches nothing; leave out match")
+        if not (builder.source_context and builder.target_contexts):
+            raise ConfigurationError(
+                "design 'covariate' needs source_context and target_contexts, such as ..40 and "
+                "40.. of a column of numbers"
+            )
+
+
+def _without(found: Labelled, column: str) -> Labelled:
+    """The examples without a column that the label was made of."""
+    metadata = found.metadata
+    examples = metadata.examples.drop_columns([column])
+    columns = tuple(c for c in metadata.columns if c != column)
+    return replace(found, metadata=replace(metadata, examples=examples, columns=columns))
+
+
+def _not_a_feature(found: Labelled, column: str) -> Labelled:
+    """The examples with a column that says where they are from, and not what they are like."""
+    metadata = found.metadata
+    columns = tuple(c for c in metadata.columns if c != column)
+    return replace(found, metadata=replace(metadata, columns=columns))

@@ -1,0 +1,153 @@
+"""The examples of one group in random order, pass after pass, a bounded part of them in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from shiftbench.statistics import stream
+
+from .groups import Blocks
+
+__all__ = ["Cursor", "Kept"]
+
+Ints = NDArray[np.int64]
+
+AT_ONCE = 32
+
+
+class Kept:
+    """The blocks read last, as other groups may want them next.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    shared : (b,) bool array
+        Which blocks hold rows of several groups; the others are not kept.
+    limit : int
+        Bytes.
+    """
+
+    def __init__(self, blocks: Blocks, shared: NDArray[np.bool_], limit: int) -> None:
+        self._blocks, self._shared, self._limit = blocks, shared, limit
+        self._tables: OrderedDict[int, pa.Table] = OrderedDict()
+        self._held = 0
+
+    def read(self, block: int) -> pa.Table:
+        """All rows of a block."""
+        found = self._tables.get(block)
+        if found is not None:
+            self._tables.move_to_end(block)
+            return found
+        table = self._blocks.read(block)
+        if self._shared[block]:
+            self._tables[block] = table
+            self._held += table.nbytes
+            while self._held > self._limit and len(self._tables) > 1:
+                self._held -= self._tables.popitem(last=False)[1].nbytes
+        return table
+
+
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """One pass over a group: which blocks make up each window, and where each window begins."""
+
+    number: int
+    blocks: tuple[Ints, ...]
+    begins: Ints
+
+
+class Cursor:
+    """The examples of one group.
+
+    A pass takes every example once. The blocks come in an order drawn for the pass, the same for
+    all groups, so that what is read for one is at hand for the next; they make windows of about
+    `limit` bytes, within which the group's examples are shuffled. A group that takes less than
+    that is one window, which stays in memory.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    kept : Kept
+    rows : (n,) int64 array
+        The group's, ascending.
+    limit : int
+        Bytes of a window.
+    seed : int
+    ident : str
+        Tells this stream's random numbers from others'.
+    name : str
+        The group's.
+    """
+
+    def __init__(
+        self, blocks: Blocks, kept: Kept, rows: Ints, limit: int, seed: int, ident: str, name: str
+    ) -> None:
+        self._blocks, self._kept, self._rows, self._limit = blocks, kept, rows, limit
+        self._seed, self._ident, self._name = seed, ident, name
+        of_row = np.searchsorted(blocks.starts, rows, side="right") - 1
+        self._mine, self._first, self._counts = np.unique(
+            of_row, return_index=True, return_counts=True
+        )
+        held = np.diff(blocks.starts)[self._mine]
+        self._whole = float((blocks.sizes[self._mine] * (self._counts / held)).sum()) <= limit
+        self._pass: _Pass | None = None
+        self._window = -1
+        self._unshuffled: pa.Table | None = None
+        self._table: pa.Table | None = None
+        self._rows_at_once: list[dict[str, Any]] = []
+        self._begin = 0
+
+    def example(self, taken: int) -> dict[str, Any]:
+        """The example that comes after so many."""
+        number, place = divmod(taken, len(self._rows))
+        if self._pass is None or self._pass.number != number:
+            self._pass, self._window = self._planned(number), -1
+        window = int(np.searchsorted(self._pass.begins, place, side="right")) - 1
+        if window != self._window:
+            self._load(self._pass, window)
+        place -= int(self._pass.begins[window])
+        at = place - self._begin
+        if not 0 <= at < len(self._rows_at_once):
+            assert self._table is not None
+            self._rows_at_once = self._table.slice(place, AT_ONCE).to_pylist()
+            self._begin, at = place, 0
+        return self._rows_at_once[at]
+
+    def _planned(self, number: int) -> _Pass:
+        if self._whole:
+            return _Pass(number, (np.arange(len(self._mine)),), np.zeros(1, np.int64))
+        every = stream(self._seed, "interleave blocks", f"{self._ident}|{number}")
+        order = np.argsort(every.permutation(len(self._blocks.sizes))[self._mine])
+        before = np.cumsum(self._blocks.sizes[self._mine[order]])
+        before -= self._blocks.sizes[self._mine[order]]
+        cuts = np.flatnonzero(np.diff(before // self._limit, prepend=-1))
+        windows = np.split(order, cuts[1:])
+        sizes = [int(self._counts[w].sum()) for w in windows]
+        return _Pass(number, tuple(windows), np.cumsum([0, *sizes[:-1]]))
+
+    def _load(self, planned: _Pass, window: int) -> None:
+        table = self._unshuffled
+        if table is None:
+            self._table = None  # two windows of one group are never held
+            parts = [self._taken(i) for i in np.sort(planned.blocks[window]).tolist()]
+            table = pa.concat_tables(parts)
+            if self._whole:
+                self._unshuffled = table.combine_chunks()
+        ident = f"{self._ident}|{self._name}|{planned.number}|{window}"
+        order = stream(self._seed, "interleave examples", ident).permutation(len(table))
+        self._table = table.take(pa.array(order)).combine_chunks()
+        self._window, self._rows_at_once, self._begin = window, [], 0
+
+    def _taken(self, i: int) -> pa.Table:
+        block, first, n = int(self._mine[i]), int(self._first[i]), int(self._counts[i])
+        table = self._kept.read(block)
+        if n == len(table):
+            return table
+        rows = self._rows[first : first + n] - self._blocks.starts[block]
+        return table.take(pa.array(rows))

@@ -1,0 +1,362 @@
+"""A `datasets` stream that draws its examples from groups by stated probabilities."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import numpy as np
+from datasets.iterable_dataset import _BaseExamplesIterable
+
+from shiftbench.errors import ConfigurationError
+from shiftbench.statistics import stream
+from shiftbench.store.location import Location
+from shiftbench.store.manifest import SplitEntry
+
+from .cursors import Cursor, Kept
+from .groups import Blocks, Groups, read_blocks, read_groups
+from .rewards import Rewards
+from .sampling import default_temperature, probabilities, upper_confidence
+
+__all__ = ["DRAWN_FROM", "Interleaved", "interleave"]
+
+DRAWN_FROM = "drawn_from"
+"""The column of a stream that names the group that an example was drawn from."""
+
+MAX_SHARDS = 5040
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """What is drawn, and how: the same for every worker and epoch."""
+
+    blocks: Blocks
+    groups: Groups
+    method: str
+    temperature: float
+    seed: int
+    length: int
+    limit: int
+    identity: str
+
+    @property
+    def shards(self) -> int:
+        """Into how many parts each group can be divided."""
+        return min(*self.groups.sizes, MAX_SHARDS)
+
+
+class _Draws(_BaseExamplesIterable):  # type: ignore[misc]
+    """Examples one by one; what `datasets` iterates, shares out between workers and resumes.
+
+    Its state is the number of examples drawn from each group, and what was reported: from these
+    the next draw and the next example of every group follow, so that nothing is drawn again.
+    """
+
+    _sleep_on_threads_shutdown = False
+
+    def __init__(self, drawing: _Drawing, rewards: Rewards) -> None:
+        super().__init__()
+        self.drawing = drawing
+        self.rewards = rewards
+        self.key: tuple[int, ...] = ()
+        self.part = (0, drawing.shards)
+        self.drawn = [0] * len(drawing.groups.names)
+
+    def _init_state_dict(self) -> dict[str, Any]:
+        learns = self.drawing.method == "upper_confidence_bound"
+        self.drawn = [0] * len(self.drawing.groups.names)
+        self._state_dict = {
+            "stream": self.drawing.identity,
+            "drawn": self.drawn,
+            "rewards": self.rewards.state if learns else {},
+            "type": "Interleaved",
+        }
+        return self._state_dict
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        drawing = self.drawing
+        if self._state_dict is None:
+            self._init_state_dict()
+        assert self._state_dict is not None
+        check_state(self._state_dict, drawing.identity)
+        learns = drawing.method == "upper_confidence_bound"
+        if learns and _in_worker():
+            raise ConfigurationError(
+                "rewards reported to the main process do not reach the workers of a DataLoader; "
+                "use num_workers=0 with method='upper_confidence_bound'"
+            )
+        self.drawn = drawn = self._state_dict["drawn"]
+        first, last = self.part
+        ident = f"{first}-{last} of {drawing.shards}|{self.key}"
+        cursors = self._cursors(ident)
+        fixed = np.cumsum(probabilities(drawing.groups.sizes, drawing.method, drawing.temperature))
+        ends = fixed.tolist()
+        length = self._length()
+        names = drawing.groups.names
+        uniform: list[float] = []
+        for i in itertools.count(sum(drawn)):
+            if length is not None and i >= length:
+                return
+            if not uniform or i % _AT_ONCE == 0:
+                number = stream(drawing.seed, "interleave draws", f"{ident}|{i // _AT_ONCE}")
+                uniform = number.random(_AT_ONCE).tolist()
+            if learns:
+                now = upper_confidence(self.rewards.means, drawn, drawing.temperature)
+                ends = np.cumsum(now).tolist()
+            at = min(bisect.bisect_right(ends, uniform[i % _AT_ONCE]), len(ends) - 1)
+            example = cursors[at].example(drawn[at])
+            drawn[at] += 1
+            yield f"{names[at]}_{drawn[at]}", {**example, DRAWN_FROM: names[at]}
+
+    def _cursors(self, ident: str) -> list[Cursor]:
+        drawing = self.drawing
+        of_block = [
+            np.unique(np.searchsorted(drawing.blocks.starts, rows, side="right") - 1)
+            for rows in drawing.groups.rows
+        ]
+        shared = np.bincount(np.concatenate(of_block), minlength=len(drawing.blocks.sizes)) > 1
+        kept = Kept(drawing.blocks, shared, drawing.limit)
+        first, last = self.part
+        n = drawing.shards
+        return [
+            Cursor(
+                drawing.blocks,
+                kept,
+                rows[len(rows) * first // n : len(rows) * last // n],
+                drawing.limit,
+                drawing.seed,
+                ident,
+                name,
+            )
+            for name, rows in zip(drawing.groups.names, drawing.groups.rows, strict=True)
+        ]
+
+    def _length(self) -> int | None:
+        """Examples to draw here; None: no end."""
+        first, last = self.part
+        n, total = self.drawing.shards, self.drawing.length
+        return None if total == 0 else total * last // n - total * first // n
+
+    def _keyed(self, value: int) -> _Draws:
+        made = copy(self)
+        made.key = (*self.key, value)
+        made._state_dict = None
+        return made
+
+    def shift_rngs(self, value: int) -> _Draws:
+        """Other random numbers: `datasets` asks for them by epoch and by worker."""
+        return self._keyed(int(value))
+
+    def shuffle_data_sources(self, generator: np.random.Generator) -> _Draws:
+        """Another order."""
+        return self._keyed(int(np.random.default_rng(generator).integers(2**31)))
+
+    def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> _Draws:
+        """A part of every group."""
+        first, last = self.part
+        n = last - first
+        made = copy(self)
+        made.part = (first + n * index // num_shards, first + n * (index + 1) // num_shards)
+        made._state_dict = None
+        return made
+
+    def reshard_data_sources(self) -> _Draws:
+        """The same: the parts are small already."""
+        return self
+
+    @property
+    def num_shards(self) -> int:
+        """How many workers can have a part of every group."""
+        return self.part[1] - self.part[0]
+
+
+def check_state(state: Any, identity: str) -> None:
+    """Refuse the state of another stream."""
+    if isinstance(state, Mapping):
+        if "stream" in state and state["stream"] != identity:
+            raise ConfigurationError(
+                "the state is that of another stream: of other examples, groups, method, seed or "
+                "length; make the stream as it was when the state was saved"
+            )
+        for value in state.values():
+            if isinstance(value, Mapping):
+                check_state(value, identity)
+
+
+def _in_worker() -> bool:
+    if "torch" not in sys.modules:
+        return False
+    import torch.utils.data
+
+    return torch.utils.data.get_worker_info() is not None
+
+
+class Interleaved(datasets.IterableDataset):  # type: ignore[misc]
+    """A `datasets.IterableDataset` whose examples are drawn from groups; see `interleave`.
+
+    What `datasets` makes of it (`map`, `with_format`, `take` …) is a plain `IterableDataset` that
+    draws from the same groups: keep the stream itself at hand to report rewards.
+    """
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Examples of each group that is drawn from."""
+        found = self._draws.drawing.groups
+        return dict(zip(found.names, found.sizes, strict=True))
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """With which the next example comes from each group."""
+        draws = self._draws
+        drawing = draws.drawing
+        if drawing.method == "upper_confidence_bound":
+            found = upper_confidence(draws.rewards.means, draws.drawn, drawing.temperature)
+        else:
+            found = probabilities(drawing.groups.sizes, drawing.method, drawing.temperature)
+        return dict(zip(drawing.groups.names, found.tolist(), strict=True))
+
+    def report(self, group: str | Sequence[str], values: Any) -> None:
+        """Tell what was learnt from examples, for the method "upper_confidence_bound".
+
+        Parameters
+        ----------
+        group : str, or sequence of str
+            As in the column `drawn_from`: one for all values, or one for each.
+        values : float, or sequence of float
+            E.g. advantages or losses; their size counts. What is reported stays for every later
+            iteration, and is part of the state.
+
+        Raises
+        ------
+        ConfigurationError
+            An unknown group, not as many groups as values, or a method that learns nothing.
+        """
+        draws = self._draws
+        if draws.drawing.method != "upper_confidence_bound":
+            raise ConfigurationError(
+                f"method {draws.drawing.method!r} learns nothing from rewards; make the stream "
+                "with method='upper_confidence_bound'"
+            )
+        draws.rewards.report(group, values)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where a stream made in the same way was; see `datasets.IterableDataset`.
+
+        Raises
+        ------
+        ConfigurationError
+            The state is that of another stream.
+        """
+        check_state(state_dict, self._draws.drawing.identity)
+        super().load_state_dict(state_dict)
+
+    @property
+    def _draws(self) -> _Draws:
+        found: _Draws = self._ex_iterable
+        return found
+
+
+def interleave(
+    folder: Location,
+    entry: SplitEntry,
+    where: str,
+    *,
+    by: str | Sequence[str] = "environment",
+    method: str = "uniform",
+    temperature: float | None = None,
+    seed: int = 0,
+    length: int | None = None,
+    buffer_mb: float = 64.0,
+    window: int = 300,
+) -> Interleaved:
+    """A stream that draws from the groups of a split; see `Benchmark.interleave`.
+
+    Parameters
+    ----------
+    folder : Location
+        Of the benchmark.
+    entry : SplitEntry
+        The split.
+    where : str
+        Its name, for messages.
+    by, method, temperature, seed, length, buffer_mb, window
+        As in `Benchmark.interleave`.
+
+    Raises
+    ------
+    ConfigurationError
+        Options that are not allowed or do not fit the split.
+    """
+    heat = default_temperature(method, temperature)
+    if not buffer_mb > 0:
+        raise ConfigurationError(f"buffer_mb is {buffer_mb}; allowed: numbers above 0")
+    if length is not None and (isinstance(length, bool) or length < 0):
+        raise ConfigurationError(
+            f"length is {length}; allowed: 1 and above, 0 for a stream without an end, or None "
+            "for as many examples as the split has"
+        )
+    if not entry.rows:
+        raise ConfigurationError(f"{where} has no examples to draw from")
+    blocks = read_blocks(folder, entry.files)
+    schema = blocks.schema
+    if DRAWN_FROM in schema.names:
+        raise ConfigurationError(
+            f"{where} has a column {DRAWN_FROM!r}, which is that of the stream's own"
+        )
+    groups = read_groups(blocks, _columns(by, method, schema.names, where), where)
+    if len(groups.names) < 2:
+        raise ConfigurationError(
+            f"{where} has one group only ({groups.names[0]!r}); there is nothing to interleave"
+        )
+    if method == "group_balanced" and groups.empty:
+        told = ", ".join(map(repr, groups.empty[:5])) + (" …" if len(groups.empty) > 5 else "")
+        warnings.warn(
+            f"{where}: {len(groups.empty)} groups have no example ({told}); the other "
+            f"{len(groups.names)} are drawn from equally, and classes and environments are not",
+            stacklevel=3,
+        )
+    n = entry.rows if length is None else length
+    spec = [entry.digest, groups.names, method, heat, seed, n, float(buffer_mb), window]
+    drawing = _Drawing(
+        blocks,
+        groups,
+        method,
+        heat,
+        seed,
+        n,
+        max(int(buffer_mb * 2**20), 1),
+        hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:16],
+    )
+    features = datasets.Features.from_arrow_schema(schema)
+    features[DRAWN_FROM] = datasets.Value("string")
+    return Interleaved(
+        _Draws(drawing, Rewards(groups.names, window)),
+        info=datasets.DatasetInfo(features=features),
+    )
+
+
+def _columns(
+    by: str | Sequence[str], method: str, there: Sequence[str], where: str
+) -> tuple[str, ...]:
+    columns = (by,) if isinstance(by, str) else tuple(by)
+    if columns == ("group",) and "group" not in there:
+        columns = ("label", "environment")
+    if not columns:
+        raise ConfigurationError("`by` names no column; name at least one")
+    if method == "group_balanced" and "label" not in columns:
+        if "label" not in there:
+            raise ConfigurationError(
+                f"{where} has no column 'label', which the groups of 'group_balanced' need"
+            )
+        columns = ("label", *columns)
+    return columns
