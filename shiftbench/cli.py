@@ -33,9 +33,17 @@ app = App(
 
 @app.command(name="list")
 def list_(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """List builders, presets, sources, feature spaces, distances and acquisition changes."""
+    """List builders, presets, sources, feature spaces, distances and changes of images."""
     from shiftbench.options import summary
-    from shiftbench.registry import DISTANCES, SOURCES, SPACES, TRANSFORMS, builders, load
+    from shiftbench.registry import (
+        CORRUPTIONS,
+        DISTANCES,
+        SOURCES,
+        SPACES,
+        TRANSFORMS,
+        builders,
+        load,
+    )
 
     found: dict[str, dict[str, Any]] = {
         "builders": {},
@@ -45,6 +53,10 @@ def list_(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = F
         "changes": {
             n: {"summary": f"{load(t).summary} ({load(t).unit})"}
             for n, t in sorted(TRANSFORMS.items())
+        },
+        "corruptions": {
+            n: {"summary": f"{load(t).summary} ({load(t).unit})"}
+            for n, t in sorted(CORRUPTIONS.items())
         },
     }
     for name, target in sorted(builders().items()):

@@ -221,6 +221,8 @@ def _check_apart(source: Source, out: Location) -> None:
     """Refuse private files of a source, such as the key of its pseudonyms, inside the output."""
     if out.local is None:
         return
+    for part in getattr(source, "sources", {}).values():  # several side by side
+        _check_apart(part, out)
     folder = out.local.resolve()
     for name in _private_fields(source):
         value = getattr(source, name)
@@ -532,7 +534,7 @@ def source_recipe(source: Source) -> dict[str, Any]:
     kind = type(source)
     registered = {target: name for name, target in SOURCES.items()}
     name = registered.get(f"{kind.__module__}:{kind.__qualname__}", kind.__qualname__)
-    options = msgspec.to_builtins(source, enc_hook=_named)
+    options = {f.name: _plain(getattr(source, f.name)) for f in fields(source)}  # type: ignore[arg-type]
     private = _private_fields(source)  # where the data lie may say whose they are
     return {
         "name": name,
@@ -542,6 +544,12 @@ def source_recipe(source: Source) -> dict[str, Any]:
             if v is not None
         },
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping) and all(isinstance(v, Source) for v in value.values()):
+        return {name: source_recipe(part) for name, part in value.items()}
+    return msgspec.to_builtins(value, enc_hook=_named)
 
 
 def _named(value: object) -> str:

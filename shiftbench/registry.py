@@ -27,12 +27,14 @@ SOURCES: Mapping[str, str] = {
     "subset_index": "shiftbench.sources.subset_index:SubsetIndex",
     "images": "shiftbench.sources.images:ImageTable",
     "table": "shiftbench.sources.table:Table",
+    "simulated_tables": "shiftbench.sources.simulated_tables:SimulatedTables",
     "scenes": "shiftbench.sources.scenes:Scenes",
     "digits": "shiftbench.sources.digits:Digits",
     "idx": "shiftbench.sources.idx:IdxImages",
     "pixel_table": "shiftbench.sources.pixel_table:PixelTable",
     "image_folders": "shiftbench.sources.image_folders:ImageFolders",
     "built": "shiftbench.sources.built:BuiltBenchmark",
+    "together": "shiftbench.sources.together:Together",
     "radiographs": "shiftbench.sources.radiographs:Radiographs",
     "phantoms": "shiftbench.sources.phantoms:Phantoms",
 }
@@ -40,9 +42,12 @@ SOURCES: Mapping[str, str] = {
 BUILDERS: Mapping[str, str] = {
     "metashift": "shiftbench.builders.metashift.builder:MetaShift",
     "xray": "shiftbench.builders.xray.builder:XrayPatches",
+    "concept": "shiftbench.builders.concept.builder:ConceptShift",
+    "subpopulation": "shiftbench.builders.subpopulation.builder:Subpopulations",
     "environments": "shiftbench.builders.environments.builder:Environments",
     "label": "shiftbench.builders.label.builder:LabelShift",
     "mixture": "shiftbench.builders.mixture.builder:Mixtures",
+    "corruption": "shiftbench.builders.corruption.builder:Corruptions",
 }
 
 TRANSFORMS: Mapping[str, str] = {

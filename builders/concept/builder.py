@@ -139,9 +139,7 @@ class ConceptShift:
     )
 
     def __post_init__(self) -> None:
-        check_texts(
-            self, "classes", "noise_from", "region", "target_contexts", "match"
-        )
+        check_texts(self, "classes", "noise_from", "region", "target_contexts", "match")
         _check_chosen(self)
         _check_shares(self)
         if self.design == "made":
@@ -156,9 +154,7 @@ class ConceptShift:
         configs: tuple[ConfigPlan, ...]
         if self.design == "made":
             change = self._change()
-            found, threshold = made_labels(
-                metadata, self.label, self.classes, change, excluded
-            )
+            found, threshold = made_labels(metadata, self.label, self.classes, change, excluded)
             rule = made_rule(found, change, threshold, seed)
             config, tables["strengths"] = made_config(
                 found, rule, change, shares, self.target == "same", seed

@@ -215,9 +215,7 @@ def made_config(
     return plan, pa.Table.from_pylist(lines, schema=STRENGTHS)
 
 
-def _by_level(
-    names: Mapping[str, str], levels: Sequence[Level]
-) -> list[tuple[str, Level]]:
+def _by_level(names: Mapping[str, str], levels: Sequence[Level]) -> list[tuple[str, Level]]:
     return list(zip(names.values(), levels, strict=True))
 
 

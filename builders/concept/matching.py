@@ -26,7 +26,10 @@ Floats = NDArray[np.float64]
 MOST_TO_ONE = 50
 MOST_FITTED = 20_000
 """A propensity is fitted to at most so many examples."""
+BETWEEN = (0.1, 0.9)
+"""Probabilities of the target between which an example counts as overlapping."""
 _AT_ONCE = 2**16
+_PENALTY = 100.0  # weak: a shrunk propensity would see an overlap where there is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,19 +147,25 @@ def match_overlap(
     for name in columns:
         _levels(found, name, np.concatenate([sides.source, sides.target]), 1)
     propensity = _propensity(found, fit, columns, seed)
-    weights = propensity(sides.source), 1 - propensity(sides.target)
+    found_p = propensity(sides.source), propensity(sides.target)
+    weights = found_p[0], 1 - found_p[1]
     auc = _auc(weights[0], 1 - weights[1])
     effective = [
         _effective(w, found.cluster[rows])
         for w, rows in zip(weights, (sides.source, sides.target), strict=True)
     ]
+    between = [
+        len(np.unique(found.cluster[rows[(p >= BETWEEN[0]) & (p <= BETWEEN[1])]]))
+        for p, rows in zip(found_p, (sides.source, sides.target), strict=True)
+    ]
     told = f"an AUC of {auc:.3f} tells them apart by {', '.join(columns)}"
-    if min(effective) < least:
+    if min(*effective, *between) < least:
         raise ConfigurationError(
-            f"no overlap of the covariates: {told}, and under overlap weights {effective[0]:.1f} "
-            f"and {effective[1]:.1f} effective units are left of source and target, of which "
-            f"{least} are needed; match on fewer columns, name other contexts, or lower "
-            "--min-clusters"
+            f"no overlap of the covariates: {told}; of source and target {between[0]} and "
+            f"{between[1]} independent units lie where either is likely ({BETWEEN[0]} to "
+            f"{BETWEEN[1]}), under overlap weights worth {effective[0]:.1f} and "
+            f"{effective[1]:.1f}, and {least} of each are needed; match on fewer columns, name "
+            "other contexts, or lower --min-clusters"
         )
     kept = []
     for rows, w in zip((sides.source, sides.target), weights, strict=True):
@@ -167,6 +176,7 @@ def match_overlap(
         "method": "overlap",
         "auc_before": auc,
         "effective_units": {"source": effective[0], "target": effective[1]},
+        "overlapping_units": {"source": between[0], "target": between[1]},
         **_kept(found, sides, kept[0], kept[1]),
     }
     _need(notes, least, f"{told}: match on fewer columns, or lower --min-clusters")
@@ -218,7 +228,7 @@ def _propensity(found: Labelled, fit: Sides, columns: Sequence[str], seed: int) 
     fitted = space.fit(space.raw(table.take(pa.array(np.sort(np.concatenate(rows))))))
     features = [fitted.transform(space.raw(table.take(pa.array(r)))) for r in rows]
     side = np.repeat([0, 1], [len(r) for r in rows])
-    model = LogisticRegression(max_iter=2000, class_weight="balanced")
+    model = LogisticRegression(C=_PENALTY, max_iter=2000, class_weight="balanced")
     model.fit(np.concatenate(features), side)
 
     def probability(of: Codes) -> Floats:

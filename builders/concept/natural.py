@@ -171,7 +171,9 @@ def _config(
         none = {"label": pa.nulls(len(rows), pa.int64())}
         splits.append(split_plan("target_unlabeled", "target_unlabeled", kind, rows, none))
     splits.append(
-        _split(found, f"ood_test_{context_slug(target)}", "ood_test", kind, of_target["ood"], target)
+        _split(
+            found, f"ood_test_{context_slug(target)}", "ood_test", kind, of_target["ood"], target
+        )
     )
     notes: dict[str, Any] = {
         **_held(contrast, source, target).note(),

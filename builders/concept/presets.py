@@ -25,6 +25,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "source_context": "Male",
         "target_contexts": ("Female",),
         "match": ("age", "education-num", "hours-per-week", "marital-status"),
+        "bins": 6,
     },
     "adult_workclass": {
         "source": _ADULT,
@@ -38,6 +39,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "Federal-gov+Local-gov+State-gov",
         ),
         "match": ("age", "education-num", "hours-per-week", "sex"),
+        "bins": 6,
     },
     "adult_age": {
         "source": _ADULT,

@@ -59,7 +59,7 @@ def simulated_configs(
         )
     cells, groups = (found.categories(c, c) for c in ("cell", "group"))
     slugs = unique_slugs(cells.names)
-    truth: Mapping[str, Any] = found.metadata.notes.get("truth", {})
+    truth: Mapping[str, Mapping[str, float]] = found.metadata.notes.get("truth", {})
     configs, lines = [], []
     for code, cell in enumerate(cells.names):
         rows = np.flatnonzero(cells.codes == code)
@@ -67,7 +67,7 @@ def simulated_configs(
         first = {k: float(numbers(found.examples, k, k)[rows[0]]) for k in KNOBS}
         config = _config(found, slugs[cell], cell, of, first, shares, seed)
         configs.append(config)
-        lines += _truth(config.name, truth.get(cell, {}), config)
+        lines += _truth(config, truth.get(cell, {}))
     return tuple(configs), pa.Table.from_pylist(lines, schema=TRUTH)
 
 
@@ -85,7 +85,9 @@ def _config(
     parts = divide(found, sizes, seed, f"concept simulated {cell}", rows=of["source"])
     rest = {"target_unlabeled": shares.unlabeled, "ood_test": 1 - shares.unlabeled}
     parts |= divide(found, rest, seed, f"concept simulated {cell}", rows=of["target"])
-    kind = _kind(knobs)
+    confounded = bool(knobs["omitted"]) and "u" not in found.metadata.columns
+    changed = _changed(knobs, confounded)
+    kind = "concept" if "P(y | x)" in changed else "covariate" if changed else "none"
     splits = []
     for role in ("train", "validation", "id_test", "target_unlabeled", "ood_test"):
         rows = parts[role]
@@ -102,7 +104,7 @@ def _config(
         title=cell,
         description=f"Simulated table: {', '.join(f'{k} {v:g}' for k, v in knobs.items())}.",
         notes={
-            **_held(knobs).note(),
+            **_held(knobs, confounded).note(),
             "groups": {s.name: class_counts(s, found.label.names) for s in splits},
             "shift_columns": ["cell", *KNOBS, "group"],
             "knobs": dict(knobs),
@@ -110,39 +112,33 @@ def _config(
     )
 
 
-def _kind(knobs: Mapping[str, float]) -> str:
-    if knobs["gamma"]:
-        return "concept"
-    return "covariate" if knobs["delta"] else "none"
+def _changed(knobs: Mapping[str, float], confounded: bool) -> list[str]:
+    """Which of the factors differ; a confounder that is left out makes a shift of x one of y."""
+    concept = knobs["gamma"] or (confounded and knobs["delta"])
+    return [n for n, moved in (("P(x)", knobs["delta"]), ("P(y | x)", concept)) if moved]
 
 
-def _held(knobs: Mapping[str, float]) -> Held:
-    moved = {"P(x)": knobs["delta"], "P(y | x)": knobs["gamma"]}
-    fixed = [name for name, size in moved.items() if not size]
-    by = "X | A ~ N(mu + delta A, sigma²), Y ~ Bernoulli(sigmoid(beta'X + gamma A X1)), drawn anew"
-    if knobs["omitted"]:
-        by += "; a confounder of X and Y is left out of the data, the same on both sides"
-    return Held(
-        "P(x) P(y | x)", " and ".join(fixed), " and ".join(n for n in moved if n not in fixed), by
-    )
+def _held(knobs: Mapping[str, float], confounded: bool) -> Held:
+    changed = _changed(knobs, confounded)
+    fixed = [name for name in ("P(x)", "P(y | x)") if name not in changed]
+    by = "drawn anew by the formula of the source simulated_tables, in which delta moves P(x) and "
+    by += "gamma P(y | x)"
+    if confounded:
+        by += "; a confounder of X and Y is left out, by which delta moves P(y | x) as well"
+    return Held("P(x) P(y | x)", " and ".join(fixed), " and ".join(changed), by)
 
 
-def _truth(
-    config: str, truth: Mapping[str, Any], plan: ConfigPlan
-) -> list[dict[str, Any]]:
-    counted = _counted(plan)
+def _truth(config: ConfigPlan, truth: Mapping[str, float]) -> list[dict[str, Any]]:
+    counted = _counted(config)
     lines = []
-    for quantity, known in truth.items():
-        value, error = (
-            (known.get("value"), known.get("error")) if isinstance(known, Mapping) else (known, None)
-        )
+    for quantity in [q for q in truth if q != "error"]:
         found = counted.get(quantity)
         lines.append(
             {
-                "config": config,
+                "config": config.name,
                 "quantity": quantity,
-                "value": value,
-                "error": error,
+                "value": truth[quantity],
+                "error": truth.get("error"),
                 "measured": None if found is None else found.value,
                 "low": None if found is None else found.low,
                 "high": None if found is None else found.high,
@@ -157,5 +153,5 @@ def _counted(plan: ConfigPlan) -> dict[str, Estimate]:
     for split in plan.splits:
         if split.name in ("id_test", "ood_test"):
             side = "source" if split.name == "id_test" else "target"
-            found[f"label_rate_{side}"] = share(split.rows["label"].to_numpy() == 1)
+            found[f"rate_{side}"] = share(split.rows["label"].to_numpy() == 1)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,7 @@ def solve(rule: Rule, rows: Codes, wanted: Sequence[float]) -> tuple[Level, ...]
         )
     if rule.drawn:
         return tuple(Level(w, min(w / most, 1.0) if w else 0.0, w) for w in wanted)
-    values, counts = np.unique(
-        rule.onset[rows][np.isfinite(rule.onset[rows])], return_counts=True
-    )
+    values, counts = np.unique(rule.onset[rows][np.isfinite(rule.onset[rows])], return_counts=True)
     shares = np.concatenate([[0.0], np.cumsum(counts) / len(rows)])
     edges = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [_beyond(values)]])
     levels = []
@@ -109,7 +108,7 @@ def solve(rule: Rule, rows: Codes, wanted: Sequence[float]) -> tuple[Level, ...]
                 f"few values; near it are {', '.join(map(_down, near))}"
             )
         levels.append(Level(w, float(edges[at]), float(shares[at])))
-    for a, b in zip(levels, levels[1:], strict=False):
+    for a, b in pairwise(levels):
         if a.knob == b.knob:
             raise ConfigurationError(
                 f"disagreements of {a.wanted:g} and {b.wanted:g} come to the same "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from shiftbench.schema import Metadata, Source
 from ..shared.assembly import card_text, check_texts, no_subsets, options_of
 from .configs import Options, make_config
 from .designs import Design, given, leave_one_out
-from .parts import Shares
+from .parts import Shares, trained
 from .prepared import Prepared, Wanted, prepare
 from .presets import PRESETS
 
@@ -163,6 +164,7 @@ class Environments:
             self.min_clusters,
         )
         prepared = prepare(metadata, wanted, excluded)
+        parts = cache(partial(trained, prepared, shares=self._shares(), seed=seed))
         options = Options(self._shares(), self.near, self.far, self.balance_labels)
         return Plan(
             builder=self.name,
@@ -171,7 +173,8 @@ class Environments:
             seed=seed,
             metadata=prepared.found.metadata,
             configs=tuple(
-                make_config(prepared, design, options, seed) for design in self._designs(prepared)
+                make_config(prepared, design, options, seed, parts)
+                for design in self._designs(prepared)
             ),
             tables={},
             excluded=excluded,
@@ -180,7 +183,10 @@ class Environments:
 
     def _designs(self, prepared: Prepared) -> tuple[Design, ...]:
         units = prepared.units
-        if self.environment and self.design == "leave_one_out":
+        if not self.environment:
+            title = f"classes held out: {', '.join(self.held_out_classes)}"
+            return (Design("held_out_classes", title, tuple(units)),)
+        if self.design == "leave_one_out":
             return leave_one_out(units, self.held_out, self.ood_validation)
         return (given(units, self.train_environments, self.held_out, self.ood_validation),)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,14 @@ from shiftbench.schema import ClassLabel, Feature, Value, unique_slugs
 
 from ..shared.assembly import Held, coded, split_plan
 from .designs import Design
-from .parts import Shares, balanced, novel_classes, tested, trained
-from .prepared import ONE, Prepared
+from .parts import Shares, balanced, novel_classes, tested
+from .prepared import Prepared
 
 __all__ = ["ENVIRONMENT", "Options", "make_config"]
 
 Codes = NDArray[np.int64]
+
+Trained = Callable[[str], Mapping[str, Codes]]
 
 ENVIRONMENT = "environment"
 """The column of every split that names the environment."""
@@ -52,8 +54,19 @@ class _Parts:
             self.left_out[why] = self.left_out.get(why, 0) + n
 
 
-def make_config(prepared: Prepared, design: Design, options: Options, seed: int) -> ConfigPlan:
+def make_config(
+    prepared: Prepared, design: Design, options: Options, seed: int, trained: Trained
+) -> ConfigPlan:
     """The config of a design.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    design : Design
+    options : Options
+    seed : int
+    trained : callable
+        From an environment to its rows by split, see `parts.trained`; every config asks.
 
     Raises
     ------
@@ -61,7 +74,7 @@ def make_config(prepared: Prepared, design: Design, options: Options, seed: int)
         A split would be empty, or there is nothing to test that is not in-distribution.
     """
     parts = _Parts()
-    known, tests = _known(prepared, design, options, parts, seed)
+    known, tests = _known(prepared, design, options, parts, seed, trained)
     novel = _semantic(prepared, design, options, parts, seed)
     if not tests and not novel:
         raise ConfigurationError(
@@ -82,10 +95,9 @@ def make_config(prepared: Prepared, design: Design, options: Options, seed: int)
     for title, (shift, rows) in novel.items():
         name = f"ood_test_{slugs[title]}" if several else "ood_test"
         splits.append(_split(prepared, name, "ood_test", shift, rows, semantic, title))
-    features: dict[str, Feature] = {
-        "label": ClassLabel(prepared.classes),
-        ENVIRONMENT: Value("string"),
-    }
+    features: dict[str, Feature] = {"label": ClassLabel(prepared.classes)}
+    if prepared.several:
+        features[ENVIRONMENT] = Value("string")
     if semantic:
         features["is_ood"] = Value("bool")
     return ConfigPlan(
@@ -99,10 +111,15 @@ def make_config(prepared: Prepared, design: Design, options: Options, seed: int)
 
 
 def _known(
-    prepared: Prepared, design: Design, options: Options, parts: _Parts, seed: int
+    prepared: Prepared,
+    design: Design,
+    options: Options,
+    parts: _Parts,
+    seed: int,
+    trained: Trained,
 ) -> tuple[dict[str, Codes], dict[str, Codes]]:
     """Rows of the splits whose classes are trained on, by role, and of the tests held out."""
-    found = [trained(prepared, name, options.shares, seed) for name in design.train]
+    found = [trained(name) for name in design.train]
     roles = ("train", "validation", "id_test", "train_unlabeled")
     known = {role: _joined([f[role] for f in found if role in f]) for role in roles}
     there = np.unique(prepared.label[known["train"]])
@@ -115,6 +132,9 @@ def _known(
     known["ood_validation"] = _of_classes(prepared, known["ood_validation"], there, parts)
     tests: dict[str, Codes] = {}
     unlabeled = []
+    for name in (*design.ood_validation, *design.held_out):
+        n = int(prepared.novel[prepared.rows(name)].sum())
+        parts.leave_out("held-out classes of other environments", n)
     for name in design.held_out:
         of = tested(prepared, name, options.shares, seed)
         tests[name] = _of_classes(prepared, of["ood_test"], there, parts)
@@ -129,6 +149,11 @@ def _known(
     known["target_unlabeled"] = _joined(unlabeled)
     for role in ("validation", "id_test", "train_unlabeled"):
         known[role] = _of_classes(prepared, known[role], there, parts)
+    if not len(known["id_test"]):
+        raise ConfigurationError(
+            f"no example of the classes trained on is left for id_test; make it larger with --test "
+            f"(now {options.shares.test:g})"
+        )
     if options.balance_labels:
         known = {role: _same_shares(prepared, r, role, parts, seed) for role, r in known.items()}
         tests = {n: _same_shares(prepared, r, n, parts, seed) for n, r in tests.items()}
@@ -193,10 +218,9 @@ def _split(
     hidden = ood or role in ("train_unlabeled", "target_unlabeled")
     label = np.full(len(rows), -1) if hidden else prepared.label[rows]
     names = pa.array(prepared.environment.names, pa.string())
-    columns: dict[str, Any] = {
-        "label": coded(label),
-        ENVIRONMENT: names.take(pa.array(prepared.environment.codes[rows])),
-    }
+    columns: dict[str, Any] = {"label": coded(label)}
+    if prepared.several:
+        columns[ENVIRONMENT] = names.take(pa.array(prepared.environment.codes[rows]))
     if semantic:
         columns["is_ood"] = np.full(len(rows), ood)
     flag = "reject" if ood else "accept"
@@ -205,7 +229,7 @@ def _split(
 
 def _description(prepared: Prepared, design: Design, novel: Mapping[str, tuple[str, Codes]]) -> str:
     told = []
-    if prepared.environment.names != (ONE,):
+    if prepared.several:
         told.append(f"Trained in {', '.join(design.train)}")
     if design.held_out:
         told.append(f"tested in {', '.join(design.held_out)}")
@@ -230,9 +254,14 @@ def _notes(
     notes: dict[str, Any] = {
         **_held(design, options, bool(novel)).note(),
         "groups": groups,
-        "shift_columns": [ENVIRONMENT],
+        "shift_columns": [ENVIRONMENT] if prepared.several else [],
         "warnings": [*prepared.warnings, *design.warnings],
     }
+    if design.ood_validation and "ood_validation" not in groups:
+        told = ", ".join(design.ood_validation)
+        notes["warnings"].append(
+            f"there is NO ood_validation: {told} has no example of the classes trained on"
+        )
     remarks = [*prepared.words, *design.words]
     if remarks:
         notes["remarks"] = remarks

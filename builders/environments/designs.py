@@ -99,9 +99,9 @@ def leave_one_out(
     names = tuple(units)
     if len(names) < 2:
         raise ConfigurationError(
-            f"there is one environment only, {', '.join(map(repr, names))}; to leave one out needs "
-            "two: name another column with --environment, or keep classes out with "
-            "--held-out-classes"
+            f"there is one environment only, {', '.join(map(repr, names))}, and to leave one out "
+            "needs two; name another column with --environment, or test by meaning with --design "
+            "given and --near, --far or --held-out-classes"
         )
     check_known(held_out, names, "held_out")
     made = []
@@ -176,7 +176,7 @@ def given(
     unused = [n for n in names if n not in (*training, *chosen, *held_out)]
     if unused:
         words = (*words, f"not used: {', '.join(unused)}")
-    title = f"trained on {', '.join(training)}"
+    title = f"trained in {', '.join(training)}"
     return Design("given", title, training, chosen, tuple(held_out), words, warnings)
 
 

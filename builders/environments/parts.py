@@ -128,7 +128,8 @@ def balanced(prepared: Prepared, rows: Codes, where: str, seed: int) -> Codes:
             )
     names = [f"{e}|{c}" for e in prepared.environment.names for c in prepared.classes]
     rank = ring_ranks(prepared.found, rows, cell, names, seed, "environments balanced")
-    return rows[rank < counts.min(axis=1)[prepared.environment.codes[rows]]]
+    kept: Codes = rows[rank < counts.min(axis=1)[prepared.environment.codes[rows]]]
+    return kept
 
 
 def _divided(

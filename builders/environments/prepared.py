@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.schema import Metadata
 
-from ..shared.categories import Categories, categories
+from ..shared.categories import Categories, categories, column_named
 from ..shared.labelled import CONTEXT, Labelled, labelled
 from .designs import check_known
 
@@ -77,6 +77,11 @@ class Prepared:
     words: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def several(self) -> bool:
+        """Whether environments are told apart."""
+        return self.environment.names != (ONE,)
+
     def rows(self, name: str) -> Codes:
         """Of one environment."""
         return np.flatnonzero(self.environment.codes == self.environment.names.index(name))
@@ -110,8 +115,9 @@ def prepare(metadata: Metadata, wanted: Wanted, excluded: frozenset[str]) -> Pre
     usable = inside & ~across
     sizes = _sizes(found, environment, usable)
     small = [n for n, k in sizes.items() if k < wanted.min_clusters]
+    check_known(wanted.named, environment.names, "held_out or train_environments")
+    check_known(semantic, environment.names, "near or far")
     for name in (*wanted.named, *semantic):
-        check_known((name,), environment.names, "an option")
         if name in small:
             raise ConfigurationError(
                 f"the environment {name!r} has {sizes[name]} clusters of its own, fewer than "
@@ -129,6 +135,8 @@ def prepare(metadata: Metadata, wanted: Wanted, excluded: frozenset[str]) -> Pre
             f"{wanted.min_clusters} clusters ({', '.join(map(repr, small)) or 'none'})"
         )
     classes, label, novel, missing = _classes(found, environment, units, wanted)
+    other = np.isin(environment.codes, [environment.names.index(n) for n in units])
+    counts["examples_of_classes_not_used"] = int((other & (label < 0) & ~novel).sum())
     for name, k in shared.items():
         words.append(
             f"{k} class names of {name} occur in training too; as local_labels says, they are "
@@ -157,7 +165,8 @@ def _without_labels_of(
     """
     column = wanted.label or "label"
     examples = metadata.examples
-    if not semantic or column not in examples.column_names:
+    there = examples.column_names
+    if not semantic or column not in there or wanted.environment not in there:
         return metadata, {}
     environment = categories(examples, wanted.environment, "environment")
     check_known(semantic, environment.names, "near or far")
@@ -184,7 +193,7 @@ def _without_labels_of(
             shared[name] = len(both)
     if not of_training.any():
         return metadata, shared
-    values = examples[column]
+    values = column_named(examples, column, "label")
     stand_in = values[int(np.flatnonzero(of_training)[0])]
     made = pc.if_else(pa.array(apart), stand_in, values)
     at = examples.column_names.index(column)
@@ -236,7 +245,7 @@ def _classes(
                 f"held_out_classes names {name!r}, which no environment to train on has; "
                 f"{near_names(name, there)}"
             )
-    everywhere = (table > 0).all(axis=0)
+    everywhere = np.all(table > 0, axis=0).tolist()
     classes = tuple(
         n
         for n in there

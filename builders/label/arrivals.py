@@ -55,9 +55,9 @@ def arrival(
 
     Examples
     --------
-    >>> ids = pa.array(["a", "b", "c", "d"])
-    >>> arrival(ids, np.array([1, 0, 1, 0]), 0, "stream", "sorted", 1.0).tolist()
-    [2, 0, 3, 1]
+    >>> ids = pa.array(["a", "b", "c"])
+    >>> arrival(ids, np.array([2, 0, 1]), 0, "stream", "sorted", 1.0).tolist()
+    [2, 0, 1]
     """
     within = uniforms(ids, seed, f"{purpose} order")
     if order == "":

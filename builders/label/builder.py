@@ -16,7 +16,7 @@ from shiftbench.schema import Metadata, Source
 from ..shared.assembly import card_text, check_texts, no_subsets, options_of
 from ..shared.labelled import labelled
 from .priors import check_prior
-from .splits import LEAST, Settings, label_config
+from .splits import LEAST, Settings, label_config, need_order
 
 __all__ = ["LabelShift"]
 
@@ -150,6 +150,8 @@ class LabelShift:
     def plan(self, metadata: Metadata, seed: int, excluded: frozenset[str] = frozenset()) -> Plan:
         """One config, `label_shift`; see `Plan`."""
         found = labelled(metadata, self.label, classes=self.classes, excluded=excluded)
+        if self.ordinal and not self.classes:
+            need_order(found.label.names)
         settings = Settings(
             priors=tuple(check_prior(p) for p in self.prior or ("own",)),
             train_prior=check_prior(self.train_prior or "own"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..shared.labelled import Labelled
 from .arrivals import Order, arrival, told
 from .priors import Prior, earth_mover, shares_of, targets
 
-__all__ = ["LEAST", "Settings", "label_config"]
+__all__ = ["LEAST", "Settings", "label_config", "need_order"]
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -87,7 +87,10 @@ class _Made:
             time = pa.nulls(len(rows), pa.int64())
             if order is not None:
                 length = self.settings.burst_length
-                at = arrival(found.ids(rows), codes, self.seed, f"label {name}", order, length)
+                try:
+                    at = arrival(found.ids(rows), codes, self.seed, f"label {name}", order, length)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"{name}: {error}") from None
                 self.orders[name] = told(codes, at, order, length)
                 time = pa.array(at)
             columns["time"] = time
@@ -109,8 +112,6 @@ def label_config(found: Labelled, settings: Settings, seed: int) -> ConfigPlan:
         A prior that cannot be read for these classes, or for which the examples do not suffice.
     """
     names = found.label.names
-    if settings.ordinal:
-        _need_order(names)
     counts = np.bincount(found.label.codes, minlength=len(names))
     own = counts / counts.sum()
     source = shares_of(settings.train_prior, own, names, seed, random_ranks=settings.random_ranks)
@@ -119,8 +120,7 @@ def label_config(found: Labelled, settings: Settings, seed: int) -> ConfigPlan:
     made = _Made(found, seed, settings)
     train = parts["train"]
     if settings.train_prior.kind != "own" or settings.train_size is not None:
-        train = _drawn(found, train, source, seed, "train", "the training prior",
-                       settings.train_size)  # fmt: skip
+        train = _drawn(found, train, source, seed, "train", settings.train_size)
     made.add("train", "train", train, None)
     for role in ("validation", "id_test"):
         rows = parts[role]
@@ -128,7 +128,7 @@ def label_config(found: Labelled, settings: Settings, seed: int) -> ConfigPlan:
             continue
         if role == "id_test" or settings.train_prior.kind != "own":
             size = settings.test_size if role == "id_test" else None
-            rows = _drawn(found, rows, source, seed, role, "the training prior", size)
+            rows = _drawn(found, rows, source, seed, role, size)
         made.add(role, role, rows, "" if role == "id_test" else None)
     rank = _ranks(found, parts["ood_test"], seed, "ood_test")
     for target in wanted:
@@ -156,15 +156,31 @@ def _features(settings: Settings, names: tuple[str, ...]) -> dict[str, Feature]:
     return features
 
 
-def _need_order(names: Iterable[str]) -> None:
+def need_order(names: Sequence[str]) -> None:
+    """Refuse classes whose order is not that of the numbers they are.
+
+    Raises
+    ------
+    ConfigurationError
+        The order is not known.
+
+    Examples
+    --------
+    >>> need_order(("1", "2", "10"))
+    >>> need_order(("1", "10", "2"))
+    Traceback (most recent call last):
+    shiftbench.errors.ConfigurationError: ordinal classes need an order, and '1', '10', '2' are \
+no numbers from the lowest to the highest; name all of them with --classes, the lowest first
+    """
     try:
-        for name in names:
-            float(name)
+        numbers = [float(name) for name in names]
     except ValueError:
+        numbers = []
+    if not numbers or numbers != sorted(numbers):
         raise ConfigurationError(
-            f"ordinal classes need an order, and {name!r} is no number; name all of them with "
-            "--classes, the lowest first"
-        ) from None
+            f"ordinal classes need an order, and {', '.join(map(repr, names[:10]))} are no numbers "
+            "from the lowest to the highest; name all of them with --classes, the lowest first"
+        )
 
 
 def _ranks(found: Labelled, rows: Codes, seed: int, part: str) -> Codes:
@@ -173,9 +189,11 @@ def _ranks(found: Labelled, rows: Codes, seed: int, part: str) -> Codes:
 
 
 def _drawn(
-    found: Labelled, rows: Codes, shares: Floats, seed: int, part: str, what: str, size: int | None
+    found: Labelled, rows: Codes, shares: Floats, seed: int, part: str, size: int | None
 ) -> Codes:
-    return _head(found, rows, _ranks(found, rows, seed, part), shares, what, size, part)
+    """A draw with the prior of training."""
+    rank = _ranks(found, rows, seed, part)
+    return _head(found, rows, rank, shares, f"the prior of {part}", size, part)
 
 
 def _head(

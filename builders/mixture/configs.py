@@ -238,11 +238,8 @@ def _source_trained(
     for part in ("train", "validation", "id_test"):
         if (part, SOURCE) not in parts:
             continue
-        rows = parts[part, SOURCE]
-        if part == "train" and settings.size is not None:
-            rows = _pure(both, settings, rows, SOURCE, seed, part, settings.size)
-        elif settings.stratify:
-            rows = _pure(both, settings, rows, SOURCE, seed, part)
+        size = settings.size if part == "train" else None
+        rows = _pure(both, settings, parts[part, SOURCE], SOURCE, seed, part, size)
         made.add(part, part, rows)
     return made, _pools(
         both, settings, parts["ood_test", SOURCE], parts["ood_test", TARGET], seed, "tests"

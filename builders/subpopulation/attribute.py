@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shiftbench.errors import ConfigurationError
+from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.schema import Metadata
 from shiftbench.transforms.marks import MAX_VALUES, value_names
 
@@ -141,7 +141,9 @@ def _seen(found: Categories) -> Categories:
     if n.all():
         return found
     place = np.append(np.where(n > 0, np.cumsum(n > 0) - 1, -1), -1)
-    return Categories(place[found.codes], tuple(s for s, k in zip(found.names, n, strict=True) if k))
+    return Categories(
+        place[found.codes], tuple(s for s, k in zip(found.names, n, strict=True) if k)
+    )
 
 
 def _varying(found: Categories, name: str) -> Categories:
@@ -163,19 +165,22 @@ def _joined(found: Labelled, groups: Mapping[str, tuple[str, ...]]) -> Labelled:
 def _with_contexts(found: Labelled, groups: Mapping[str, tuple[str, ...]]) -> Labelled:
     """With contexts joined; an image in several of one group is in the group."""
     table = found.metadata.contexts
-    if not len(table):
+    if not len(table) or not groups:
         return found
-    column = table["context"].combine_chunks()
-    known = column.dictionary.to_pylist()
-    for group, members in groups.items():
-        for member in members:
-            if member not in known:
-                return found  # `categories` says which there are, unless it is in a group
-            known[known.index(member)] = group
-    renamed = pa.array(known, pa.string()).take(column.indices.cast(pa.int64()))
-    field = table.schema.field("context")
+    known = set(pc.unique(table["context"].cast(pa.string())).to_pylist())
+    members = [m for group in groups.values() for m in group]
+    for member in members:
+        if member not in known:
+            raise ConfigurationError(
+                f"values names the context {member!r}, which the source does not have; "
+                f"{near_names(member, known)}"
+            )
+    table = table.filter(pc.is_in(table["context"].cast(pa.string()), pa.array(members)))
+    names = pa.array([name for name, group in groups.items() for _ in group], pa.string())
+    renamed = names.take(pc.index_in(table["context"].cast(pa.string()), pa.array(members)))
+    at = table.schema.get_field_index("context")
     contexts = table.set_column(
-        table.schema.get_field_index("context"), field, pc.dictionary_encode(renamed).cast(field.type)
+        at, table.schema.field(at), renamed.cast(table.schema.field(at).type)
     )
     return replace(found, metadata=replace(found.metadata, contexts=contexts))
 

@@ -72,7 +72,7 @@ def proportional(shares: NDArray[np.float64] | Counts, n: int) -> Counts:
     remainder[(whole == 0) & (weights > 0)] += 1
     more = np.argsort(-remainder, kind="stable")[: n - int(whole.sum())]
     whole[more] += 1
-    return whole.reshape(np.shape(shares))
+    return np.asarray(whole.reshape(np.shape(shares)))
 
 
 def margins(

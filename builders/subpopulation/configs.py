@@ -14,10 +14,11 @@ from shiftbench.schema import ClassLabel, ListOf, Value, slug
 
 from ..shared.assembly import Held, coded, split_plan
 from .cells import Counts, cramers_v
-from .designs import Design, Part
+from .designs import Design
 from .filling import Filling, Taken, group_name
+from .parts import Part
 
-__all__ = ["CELL_COUNTS", "cell_counts", "config_plan"]
+__all__ = ["CELL_COUNTS", "cell_counts", "config_names", "config_plan"]
 
 CELL_COUNTS = pa.schema(
     [
@@ -87,7 +88,8 @@ def config_plan(
             "groups": _groups(design.parts, filling),
             **design.notes,
             **_achieved(design.parts, filling),
-            **_steps(design, column, made),
+            **_steps(design, column),
+            "warnings": _warnings(name, design),
         },
     )
 
@@ -170,7 +172,7 @@ def _of_class(table: Counts) -> NDArray[np.float64]:
     return np.asarray(table / np.maximum(table.sum(axis=1, keepdims=True), 1))
 
 
-def _steps(design: Design, column: str, made: str) -> dict[str, Any]:
+def _steps(design: Design, column: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "shift_columns": list(dict.fromkeys([*filter(None, [column]), "attribute", "group"]))
     }
@@ -189,6 +191,24 @@ def _steps(design: Design, column: str, made: str) -> dict[str, Any]:
             if part.role == "ood_test"
         }
     return found
+
+
+FAR_OFF = 0.05
+"""A split whose Cramér's V differs by more from what was asked for is told of."""
+
+
+def _warnings(name: str, design: Design) -> list[str]:
+    """Splits too small to have the tie that was asked for."""
+    asked = design.notes.get("cramers_v_asked")
+    if asked is None:
+        return []
+    found = [(p, cramers_v(p.table)) for p in design.parts if p.role in ("train", "id_test")]
+    return [
+        f"{name}: {part.name} has {int(part.table.sum())} examples, too few for a Cramér's V of "
+        f"{asked:g}: it is {tie:.3f}"
+        for part, tie in found
+        if not abs(tie - asked) <= FAR_OFF
+    ]
 
 
 def cell_counts(configs: Mapping[str, Design], filling: Filling) -> pa.Table:

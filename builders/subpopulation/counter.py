@@ -231,5 +231,5 @@ def _warnings(drop: Estimate) -> list[str]:
         return []
     return [
         f"on the measuring half the reference model's class-balanced drop is {drop.value:.3f} "
-        f"({drop.low:.3f} to {drop.high:.3f}): that it is worse in the counter contexts is not shown"
+        f"({drop.low:.3f} to {drop.high:.3f}): that counter contexts are harder is not shown"
     ]

@@ -209,9 +209,7 @@ def _exchanged(row: int, counts: NDArray[np.int64], path: Path, t: float) -> Cod
     return value
 
 
-def largest_size(
-    filling: Filling, pool: str, family: Callable[[int], Path], step: int = 1
-) -> int:
+def largest_size(filling: Filling, pool: str, family: Callable[[int], Path], step: int = 1) -> int:
     """The largest size for which every table of the path can be filled; 0 for none.
 
     Parameters

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from shiftbench.errors import ConfigurationError
+from shiftbench.errors import ConfigurationError, near_names
 from shiftbench.schema import unique_slugs
 
 from .cells import Counts
 
-__all__ = ["parse_grouped", "parse_tables", "published"]
+__all__ = ["parse_cells", "parse_grouped", "parse_tables", "published"]
 
 
 def parse_tables(texts: Sequence[str]) -> dict[str, Counts]:
@@ -106,6 +106,34 @@ def parse_grouped(texts: Sequence[str], what: str) -> dict[str, tuple[str, ...]]
         raise ConfigurationError(
             f"{what} has {wrong} in {', '.join(texts)}; write a value, or name=value+value"
         )
+    return found
+
+
+def parse_cells(
+    texts: Sequence[str], classes: Sequence[str], values: Sequence[str], what: str
+) -> list[tuple[int, int]]:
+    """Cells by their names, such as ``cat(outdoor)``.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such class or value.
+
+    Examples
+    --------
+    >>> parse_cells(["dog(indoor)"], ["cat", "dog"], ["indoor", "outdoor"], "held_out")
+    [(1, 0)]
+    """
+    found = []
+    for text in texts:
+        row, _, column = text.rstrip().removesuffix(")").rpartition("(")
+        for name, known, kind in ((row, classes, "class"), (column, values, "attribute value")):
+            if name not in known:
+                raise ConfigurationError(
+                    f"{what} names {text!r}, but there is no {kind} {name!r}; "
+                    f"{near_names(name, known)}; write class(value)"
+                )
+        found.append((classes.index(row), values.index(column)))
     return found
 
 

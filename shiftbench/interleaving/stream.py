@@ -75,13 +75,14 @@ class _Draws(_BaseExamplesIterable):  # type: ignore[misc]
     def _init_state_dict(self) -> dict[str, Any]:
         learns = self.drawing.method == "upper_confidence_bound"
         self.drawn = [0] * len(self.drawing.groups.names)
-        self._state_dict = {
+        state: dict[str, Any] = {
             "stream": self.drawing.identity,
             "drawn": self.drawn,
             "rewards": self.rewards.state if learns else {},
             "type": "Interleaved",
         }
-        return self._state_dict
+        self._state_dict: dict[str, Any] | None = state
+        return state
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         drawing = self.drawing

@@ -28,7 +28,8 @@ def measure_differences(
     ----------
     examples : Examples
     shift_columns : sequence of str
-        Columns that are the shift itself, added to those that a task's notes name.
+        Columns that are the shift itself, added to those that a task's notes name. Splits that
+        notes name as `repeats` show the examples of another one again, and are not compared anew.
     seed : int
 
     Returns
@@ -53,7 +54,8 @@ def _task(
     examples: Examples, config: str, shift_columns: Sequence[str], seed: int
 ) -> Iterator[tuple[pa.Table, dict[str, Any] | None]]:
     entry = examples.configs[config]
-    names = [n for n, s in entry.splits.items() if s.rows]
+    repeats = entry.notes.get("repeats", {})
+    names = [n for n, s in entry.splits.items() if s.rows and n not in repeats]
     reference = examples.reference_split(config)
     audited = [n for n in (reference, *entry.notes.get("audit_from", [])) if n in names]
     names.sort(key=lambda n: audited.index(n) if n in audited else len(audited))

@@ -13,7 +13,7 @@ from shiftbench.sources._phantom_shapes import Ellipsoid, Grid, View, half_chord
 from shiftbench.sources._phantom_vessels import Vessels, draw_vessels, paint_vessels
 from shiftbench.statistics import stream
 
-__all__ = ["Chest", "Thickness", "distance_mm", "draw_chest", "paint"]
+__all__ = ["Chest", "Thickness", "distance_mm", "draw_chest", "opacity_share", "paint"]
 
 Plane = NDArray[np.float32]
 
@@ -118,29 +118,13 @@ def paint(chest: Chest, view: View, grid: Grid) -> Thickness:
     for body in chest.extra:
         box, half = half_chord(grid, view.project(body))
         tissue[box] += half
-    lung = grid.zeros()
-    for body in chest.lungs:
-        box, half = half_chord(grid, view.project(body))
-        np.maximum(lung[box], half, out=lung[box])
-    air = 2 * lung
-    for body in chest.solid:
-        box, half = half_chord(grid, view.project(body))
-        if box[0].start < box[0].stop and box[1].start < box[1].stop:
-            air[box] -= overlap(lung[box], chest.lungs[0].z, half, body.z)
-    np.maximum(air, 0, out=air)
+    air = _air(chest, view, grid)
     texture = _texture(chest.texture, grid, view)
     # Fine structure and vessels fill a part of the lung's air; neither is where there is no lung.
     filled = paint_vessels(chest.vessels, view, grid)
     filled *= np.minimum(air * np.float32(1 / 30), 1)
     filled += air * (np.float32(0.025) * texture)
-    opacity = grid.zeros()
-    for body, peak in chest.opacities:
-        box, half = half_chord(grid, view.project(body))
-        half *= half * np.float32(peak / body.c**2)
-        opacity[box] += half
-    if chest.opacities:
-        opacity *= np.clip(1 + np.float32(0.45) * texture.T, 0.2, 2)
-        np.minimum(opacity, np.float32(0.9 - LUNG_DENSITY) * air, out=opacity)
+    opacity = _opacity(chest, view, grid, air, texture)
     tissue -= np.float32(1 - LUNG_DENSITY) * air
     tissue += filled
     tissue += opacity
@@ -151,6 +135,42 @@ def paint(chest: Chest, view: View, grid: Grid) -> Thickness:
     bone = paint_bones(chest.bones, view, grid)
     tissue -= bone
     return Thickness(np.maximum(tissue, 0, out=tissue), bone, opacity)
+
+
+def opacity_share(chest: Chest, view: View, grid: Grid) -> float:
+    """Share of the pixels that are in the mask of the opacities; bones and vessels do not count."""
+    if not chest.opacities:
+        return 0.0
+    air, texture = _air(chest, view, grid), _texture(chest.texture, grid, view)
+    return float(np.mean(_opacity(chest, view, grid, air, texture) > np.float32(OPACITY_MM)))
+
+
+def _air(chest: Chest, view: View, grid: Grid) -> Plane:
+    """Length of each ray in the lungs, without what lies in their place."""
+    lung = grid.zeros()
+    for body in chest.lungs:
+        box, half = half_chord(grid, view.project(body))
+        np.maximum(lung[box], half, out=lung[box])
+    air = 2 * lung
+    for body in chest.solid:
+        box, half = half_chord(grid, view.project(body))
+        if box[0].start < box[0].stop and box[1].start < box[1].stop:
+            air[box] -= overlap(lung[box], chest.lungs[0].z, half, body.z)
+    np.maximum(air, 0, out=air)
+    return air
+
+
+def _opacity(chest: Chest, view: View, grid: Grid, air: Plane, texture: Plane) -> Plane:
+    """Soft tissue in place of the lung's air."""
+    opacity = grid.zeros()
+    for body, peak in chest.opacities:
+        box, half = half_chord(grid, view.project(body))
+        half *= half * np.float32(peak / body.c**2)
+        opacity[box] += half
+    if chest.opacities:
+        opacity *= np.clip(1 + np.float32(0.45) * texture.T, 0.2, 2)
+        np.minimum(opacity, np.float32(0.9 - LUNG_DENSITY) * air, out=opacity)
+    return opacity
 
 
 def _within(gen: np.random.Generator) -> float:

@@ -56,7 +56,10 @@ def open_unzipped(path: str) -> IO[bytes]:
         raw.seek(0)
     except OPEN_ERRORS as e:
         raise open_error(path, "file", e) from e
-    return gzip.GzipFile(fileobj=raw) if magic == b"\x1f\x8b" else raw
+    opened: IO[bytes] = raw
+    if magic == b"\x1f\x8b":
+        opened = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
+    return opened
 
 
 def numbered_ids(prefix: str, numbers: NDArray[np.int64], n: int) -> pa.Array:

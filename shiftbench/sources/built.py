@@ -315,7 +315,7 @@ def _described(
     if "subsets" not in parent.configs or parent.configs["subsets"].kind != "table":
         return {}
     wanted = ["subset", "class", "context", "kind"]
-    found = {}
+    found: dict[str, tuple[str | None, str | None, str | None]] = {}
     for split in parent.configs["subsets"].splits.values():
         for name in split.files:
             with open_part(folder, name) as file:

@@ -186,6 +186,7 @@ class IdxImages:
     Examples
     --------
     >>> import struct
+    >>> from pathlib import Path
     >>> header = struct.pack(">4B3I", 0, 0, 8, 3, 2, 4, 4)
     >>> Path("images").write_bytes(header + bytes(range(32))) > 0
     True

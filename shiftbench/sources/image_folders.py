@@ -50,6 +50,7 @@ class ImageFolders:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> for name in ("cat/1.png", "dog/1.png"):
     ...     Path("pets", name).parent.mkdir(parents=True)
     ...     Path("pets", name).write_bytes(b"an image") > 0

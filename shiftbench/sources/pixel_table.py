@@ -170,6 +170,7 @@ class PixelTable:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> lines = ["a,b,c,d,y", "0,50,100,150,1", "255,0,255,0,0"]
     >>> Path("fashion.csv").write_text("\\n".join(lines)) > 0
     True
@@ -226,11 +227,8 @@ class PixelTable:
         n = 0
         for block in self.blocks(rejected):
             pixels, bad = self.bytes_of(block.values)
-            text = pc.fill_null(pc.utf8_trim_whitespace(block.labels), "")
-            unlabelled = pc.equal(text, "").to_numpy(zero_copy_only=False)
-            unclear = np.zeros(len(pixels), bool)
-            if block.clusters is not None:
-                unclear = block.clusters.is_null().to_numpy(zero_copy_only=False)
+            text, unlabelled = _trimmed(block.labels)
+            units, unclear = _trimmed(block.labels if block.clusters is None else block.clusters)
             for row in np.flatnonzero(bad | unlabelled | unclear).tolist():
                 reason = self._reason(block, row) if bad[row] else "the row has no label"
                 if not bad[row] and not unlabelled[row]:
@@ -241,7 +239,7 @@ class PixelTable:
             kept.append(block.start + good)
             labels.append(text.take(pa.array(good)))
             if block.clusters is not None:
-                clusters.append(block.clusters.take(pa.array(good)))
+                clusters.append(units.take(pa.array(good)))
             n = block.start + len(pixels)
         rows = np.concatenate(kept) if kept else np.empty(0, np.int64)
         if not len(rows):
@@ -328,7 +326,8 @@ class PixelTable:
             scaled = np.where(good, values, 0)
         else:
             scaled = np.floor(np.where(good, values, 0).astype(np.float64) * 255 / self.white + 0.5)
-        return scaled.astype(np.uint8), ~good.all(axis=1)
+        bad: NDArray[np.bool_] = np.logical_not(good.all(axis=1))
+        return scaled.astype(np.uint8), bad
 
     def _reason(self, block: Block, row: int) -> str:
         values = block.values[row]
@@ -410,6 +409,12 @@ class PixelTable:
         if not text.strip() or "\0" in text:
             raise SourceError(f"{self.table}: not a CSV file: its first line is empty or no text")
         return next(csv.reader(io.StringIO(text), delimiter=self.separator))
+
+
+def _trimmed(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Texts without the space around them, and which are empty."""
+    text = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    return text, pc.equal(text, "").to_numpy(zero_copy_only=False)
 
 
 def _is_number(text: str) -> bool:

@@ -258,7 +258,8 @@ def _groups(manifest: Manifest) -> str:
     return "## Examples of each group\n\n" + "\n".join(parts) if parts else ""
 
 
-_FOR_PROGRAMS = ("groups", "held", "unit", "audit_from", "shift_columns", "steps", "warnings")
+_FOR_PROGRAMS = ("groups", "held", "unit", "audit_from", "shift_columns", "steps", "warnings",
+                 "repeats")  # fmt: skip
 """Notes that other parts of the card say, or that only programs read."""
 
 

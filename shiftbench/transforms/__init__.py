@@ -1,4 +1,4 @@
-"""Functions on one example that shift it on purpose; so far the changes of an acquisition.
+"""Functions on one example that shift it on purpose: changes of an acquisition, corruptions.
 
 The public names are imported when first used.
 """
@@ -11,6 +11,15 @@ from typing import Any
 _MODULES: dict[str, tuple[str, ...]] = {
     "step": ("Acquisition", "Pitch", "Step", "acquisition_named", "parse_step", "severities"),
     "apply": ("apply_step",),
+    "corruption": (
+        "Corruption",
+        "CorruptionStep",
+        "corruption_named",
+        "corruption_severities",
+        "corruptions_named",
+        "parse_corruption",
+    ),
+    "corruptions": ("corrupt_boxes", "corrupt_image", "corrupt_mask"),
     "examples": ("AcquisitionChange",),
     "marks": ("mark_image", "value_names"),
     "tv": ("AcquisitionTransform",),

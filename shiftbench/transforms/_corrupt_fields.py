@@ -38,7 +38,8 @@ def trace(rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Floats:
             at_column = np.minimum(x + along + reach, side - 1)
             at = (at_row * side + at_column).astype(np.int64)
             kernel += np.bincount(at, weight, minlength=side * side)
-    return (kernel / kernel.sum()).reshape(side, side).astype(np.float32)
+    made: Floats = (kernel / kernel.sum()).reshape(side, side).astype(np.float32)
+    return made
 
 
 def convolved(image: Floats, kernel: Floats) -> Floats:

@@ -211,22 +211,21 @@ def parse_corruption(text: str) -> CorruptionStep:
     CorruptionStep(name='fog', severity=2, value=0.7)
     >>> parse_corruption("foq=2")
     Traceback (most recent call last):
-    shiftbench.errors.ConfigurationError: no corruption is called 'foq'; did you mean 'fog', ...
+    shiftbench.errors.ConfigurationError: no corruption is called 'foq'; did you mean 'fog'?
     """
     at = "=" if "=" in text else ":"
     name, _, number = (part.strip() for part in text.partition(at))
     kind = corruption_named(name)
     try:
         given = float(number)
-        severity = int(given)
-    except (ValueError, OverflowError):
-        given = severity = None  # type: ignore[assignment]
-    if given is None or (at == "=" and severity != given):
+        if at == "=" and not given.is_integer():
+            raise ValueError
+    except ValueError:
         raise ConfigurationError(
             f"the corruption {text!r}: write {name}=SEVERITY, a whole number from 1 to 5, or "
             f"{name}:VALUE in {kind.unit}, e.g. {name}:{kind.severities[1]:g}"
-        )
-    return CorruptionStep(name, severity) if at == "=" else CorruptionStep(name, value=given)
+        ) from None
+    return CorruptionStep(name, int(given)) if at == "=" else CorruptionStep(name, value=given)
 
 
 def corruption_severities(name: str) -> tuple[CorruptionStep, ...]:

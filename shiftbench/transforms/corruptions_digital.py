@@ -22,7 +22,8 @@ SMOOTHNESS = 8.0
 def _mapped(pixels: Pixels, levels: NDArray[Any]) -> Pixels:
     """Each value replaced by what stands at its place in a table, rounded and clipped."""
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return table.take(pixels)
+    made: Pixels = table.take(pixels)
+    return made
 
 
 def brightened(pixels: Pixels, added: float, rng: np.random.Generator) -> Pixels:
@@ -42,7 +43,7 @@ def _contrast(pixels: Pixels, factor: float, rng: np.random.Generator) -> Pixels
 
 def _saturation(pixels: Pixels, factor: float, rng: np.random.Generator) -> Pixels | Floats:
     if pixels.shape[2] == 1:
-        return pixels
+        return pixels.copy()
     mixed = factor * np.eye(3) + (1 - factor) * np.array(LUMA)[:, None]
     made: Floats = pixels.astype(np.float32) @ mixed.astype(np.float32)
     return made
@@ -76,7 +77,7 @@ def _quantize(pixels: Pixels, colours: float, rng: np.random.Generator) -> Pixel
 
     image = _picture(pixels)
     palette = image.convert("RGB").quantize(
-        int(colours), method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        int(colours), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
     )
     return np.asarray(palette.convert(image.mode)).reshape(pixels.shape)
 
@@ -176,7 +177,7 @@ QUANTIZE = Corruption(
     name="quantize",
     family="digital",
     unit="colours",
-    summary="a palette of the image's own colours (octree, no dither)",
+    summary="a palette of the image's own colours (median cut, no dither)",
     severities=(64, 32, 16, 8, 4),
     reason="a convention: each step halves the palette, from what GIFs have to a poster",
     identity=None,

@@ -228,7 +228,7 @@ def _ground(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Callable[[slice],
     def outside(rows: slice) -> Plane:
         luma = luma_of(grey[rows])
         away = (1 - luma) / (1 - figure.threshold) if figure.dark else luma / figure.threshold
-        return 1 - np.minimum(away, 1).astype(np.float32)
+        return np.asarray(1 - np.minimum(away, 1), np.float32)
 
     return outside
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ RULES: dict[str, dict[str, Any]] = {
 
 def made(table: pa.Table, seed: int = 0, **options: Any) -> Plan:
     builder = ConceptShift(Given(table), **options)
-    return builder.plan(builder.source.scan(), seed)
+    plan: Plan = builder.plan(builder.source.scan(), seed)
+    return plan
 
 
 def ood_splits(plan: Plan) -> list[str]:
@@ -87,10 +89,8 @@ def test_relabelled_at_one_strength_is_so_at_every_greater(
 ) -> None:
     options = RULES[rule] | {"disagreement": tuple(round(x, 3) for x in levels)}
     plan = made(people(600, seed=seed % 7, per_cluster=2), seed=seed, noise_unit=unit, **options)
-    flags = [
-        np.asarray(split_of(plan, n).rows["relabelled"].to_numpy()) for n in ood_splits(plan)
-    ]
-    for less, more in zip(flags, flags[1:], strict=False):
+    flags = [np.asarray(split_of(plan, n).rows["relabelled"].to_numpy()) for n in ood_splits(plan)]
+    for less, more in pairwise(flags):
         assert not (less & ~more).any()
     new = [labels(split_of(plan, n)) for n in ood_splits(plan)]
     for a, b, at in zip(new, new[1:], flags, strict=False):
@@ -114,9 +114,7 @@ def test_the_disagreement_is_that_asked_for(name: str) -> None:
         assert low - slack < row["achieved"] < high + slack
         assert abs(row["expected"] - row["intended"]) < 1e-3
     told = config_of(plan).notes["strengths"]
-    assert {k: v["achieved"] for k, v in told.items()} == {
-        r["split"]: r["achieved"] for r in table
-    }
+    assert {k: v["achieved"] for k, v in told.items()} == {r["split"]: r["achieved"] for r in table}
 
 
 def test_the_interval_of_the_achieved_disagreement_honours_clusters() -> None:
@@ -198,9 +196,7 @@ def test_classes_change_as_they_are_paired() -> None:
     )
     split = split_of(plan, "ood_test_disagreement_0_1")
     old = np.asarray(split.rows["original_label"].to_numpy())
-    changed = {
-        (a, b) for a, b in zip(old.tolist(), labels(split).tolist(), strict=True) if a != b
-    }
+    changed = {(a, b) for a, b in zip(old.tolist(), labels(split).tolist(), strict=True) if a != b}
     assert changed == {(0, 1), (1, 3)}
 
 

@@ -159,6 +159,28 @@ def test_the_reader_gives_the_same_numbers_as_the_decoder() -> None:
         assert set(SMALL.reader()(locator)) == {"image"}
 
 
+def test_with_masks_the_metadata_tell_their_share() -> None:
+    source = replace(SMALL, masks=True)
+    told = source.scan().examples
+    assert "mask_share" not in examples(SMALL).column_names
+    shares = dict(zip(told["locator"].to_pylist(), told["mask_share"].to_pylist(), strict=True))
+    findings = dict(zip(told["locator"].to_pylist(), told["finding"].to_pylist(), strict=True))
+    assert sum(share > 0 for share in shares.values()) > 5
+    assert all(share == 0 for k, share in shares.items() if findings[k] == "No Finding")
+    for locator in list(shares)[:20]:  # 128 pixels a side: no coarser than the picture
+        mask = source.decoder()(locator).mask
+        assert mask is not None
+        assert shares[locator] == pytest.approx(mask.mean(), abs=1e-12)
+
+
+def test_the_share_of_a_large_mask_is_near() -> None:
+    source = Phantoms(n_patients=8, size=512, prevalence=1.0, masks=True)
+    for row in source.scan().examples.to_pylist():
+        mask = source.decoder()(row["locator"]).mask
+        assert mask is not None
+        assert row["mask_share"] == pytest.approx(mask.mean(), abs=3e-4)
+
+
 def test_the_same_in_another_process_and_in_any_order() -> None:
     decode = SMALL.decoder({"dose": 1.0})
     other = pickle.loads(pickle.dumps(decode))
