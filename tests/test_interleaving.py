@@ -335,7 +335,8 @@ def test_windows_hold_every_example_once(pictures: Benchmark, limit: int, seed: 
     for name, rows in zip(groups.names, groups.rows, strict=True):
         cursor = Cursor(blocks, kept, rows, limit, seed, "test", name)
         for turn in range(2):
-            taken = [cursor.example(turn * len(rows) + i)["example_id"] for i in range(len(rows))]
+            found = [cursor.example(turn * len(rows) + i) for i in range(len(rows))]
+            taken = [batch["example_id"][0].as_py() for batch in found]
             assert len(set(taken)) == len(rows)
 
 

@@ -106,7 +106,10 @@ def _config(
         notes={
             **_held(knobs, confounded).note(),
             "groups": {s.name: class_counts(s, found.label.names) for s in splits},
-            "shift_columns": ["cell", *KNOBS, "group"],
+            "shift_columns": [
+                *("cell", *KNOBS, "group"),
+                *(found.metadata.columns if "P(x)" in changed else ()),
+            ],
             "knobs": dict(knobs),
         },
     )

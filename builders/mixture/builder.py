@@ -71,9 +71,9 @@ class Mixtures:
 
     Examples
     --------
-    >>> from shiftbench.sources import Scenes
-    >>> builder = Mixtures(Scenes(n_scenes=900), by="context", source_values=("grass", "yard"),
-    ...                    target_values=("bedroom",), classes=("cat", "dog"), doses=(0, 0.5))
+    >>> from shiftbench.sources import SimulatedTables
+    >>> builder = Mixtures(SimulatedTables(delta=(1.0,), gamma=(0.0,)), by="group",
+    ...                    target_values=("target",), doses=(0, 0.5))
     >>> plan = builder.plan(builder.source.scan(), seed=0)
     >>> [c.name for c in plan.configs]
     ['dose_000', 'dose_050']

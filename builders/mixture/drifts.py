@@ -96,7 +96,8 @@ def _ramp(drift: Drift, since: Floats) -> Floats:
         return (since >= 0).astype(np.float64)
     if drift.ramp == "linear":
         return np.clip(since / drift.width + 0.5, 0, 1)
-    return np.asarray(1 / (1 + np.exp(-4 * since / drift.width)))
+    steep = np.clip(4 * since / drift.width, -700, 700)  # within what exp can say
+    return np.asarray(1 / (1 + np.exp(-steep)))
 
 
 def from_target(doses: Floats) -> NDArray[np.bool_]:

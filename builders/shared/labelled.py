@@ -175,6 +175,12 @@ def labelled(
             metadata.examples["example_id"], pa.array(sorted(gone), pa.string())
         ).to_numpy(zero_copy_only=False)
     kept = np.flatnonzero((found.codes >= 0) & ~unusable)
+    if taken_out is None and not len(kept):
+        some = ", ".join(found.names[:6]) + " …" * (len(found.names) > 6)
+        raise ConfigurationError(
+            f"every one of the {without} images with a class holds several of {some}; name the "
+            "classes to tell apart with --classes, and images with two of these are left out"
+        )
     need_varying(found.take(kept), taken_out or "class", "label")
     own = _kept(metadata, kept)
     columns = [c for c in own.examples.column_names if c not in (taken_out, *drop)]

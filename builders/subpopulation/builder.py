@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Plan
-from shiftbench.schema import Metadata, Source
+from shiftbench.schema import Checks, Metadata, Source
 from shiftbench.transforms.marks import MAX_VALUES
 
 from ..shared.assembly import card_text, no_subsets, options_of
@@ -97,6 +97,9 @@ class Subpopulations:
         Density: the column of the volume; by default the cluster.
     variants : tuple of str
         Density: training sets to make, one config each; by default all.
+    taking : str
+        Density: "random" holds what dense and sparse examples look like; "order" takes them by
+        their place in the volume, as AdaWAC does.
 
     Examples
     --------
@@ -141,10 +144,12 @@ class Subpopulations:
     dense: int | None = None
     volume: str = ""
     variants: tuple[str, ...] = ()
+    taking: Literal["random", "order"] = "random"
 
     name: ClassVar[str] = "subpopulation"
     version: ClassVar[str] = "1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    modes: ClassVar[tuple[str, ...]] = (*Checks.modes, "I;16")  # radiographs with their masks
     measurement: ClassVar[Measurement] = Measurement(subsets=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +179,6 @@ class Subpopulations:
     def _density(
         self, metadata: Metadata, seed: int, excluded: frozenset[str]
     ) -> tuple[Metadata, list[ConfigPlan], dict[str, int]]:
-        variants = {"variants": self.variants} if self.variants else {}
         return density_configs(
             metadata,
             seed,
@@ -186,7 +190,8 @@ class Subpopulations:
             label=self.label,
             validation=self.validation,
             test=2 * self.test,
-            **variants,
+            variants=self.variants,
+            taking=self.taking,
         )
 
     def _counter(

@@ -50,7 +50,7 @@ def balanced_drop(label: Codes, counter: NDArray[np.bool_], right: Codes, units:
     >>> counter = np.tile(np.repeat([False, True], 20), 2)
     >>> right = ((np.arange(80) % 5 > 0) & ~counter | (np.arange(80) % 2 > 0)).astype(int)
     >>> balanced_drop(label, counter, right, np.arange(80))
-    Estimate(0.4000 [0.2081, 0.5624], n=80, clustered linearised, Fisher z, t)
+    Estimate(0.4000 [0.1956, 0.5711], n=80, clustered linearised, Fisher z, t)
     """
     n = len(label)
     value, influence = 0.0, np.zeros(n)

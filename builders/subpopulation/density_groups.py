@@ -66,7 +66,12 @@ def grouped(
         known = np.unique(values[there])
         cut = np.partition(values[there], len(there) - dense)[len(there) - dense]
         below = known[known < cut]
-        threshold = float(below[-1]) if len(below) else -np.inf
+        if not len(below):
+            raise ConfigurationError(
+                f"{dense} dense examples are asked for, and {int((values[there] > cut).sum())} of "
+                f"{len(there)} have a larger share than the smallest, {cut:g}; ask for no more"
+            )
+        threshold = float(below[-1])
     codes = (values > threshold).astype(np.int64)
     several = np.bincount(codes[there], minlength=2)
     if not several.all():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,12 @@ from shiftbench.statistics import stream
 
 from .groups import Blocks
 
-__all__ = ["Cursor", "Kept"]
+__all__ = ["DRAWN_FROM", "Cursor", "Kept"]
 
 Ints = NDArray[np.int64]
 
-AT_ONCE = 32
+DRAWN_FROM = "drawn_from"
+"""The column of a stream that names the group that an example was drawn from."""
 
 
 class Kept:
@@ -37,6 +38,10 @@ class Kept:
         self._blocks, self._shared, self._limit = blocks, shared, limit
         self._tables: OrderedDict[int, pa.Table] = OrderedDict()
         self._held = 0
+
+    def has(self, block: int) -> bool:
+        """Whether a block is at hand."""
+        return block in self._tables
 
     def read(self, block: int) -> pa.Table:
         """All rows of a block."""
@@ -59,7 +64,7 @@ class _Pass:
 
     number: int
     blocks: tuple[Ints, ...]
-    begins: Ints
+    begins: list[int]
 
 
 class Cursor:
@@ -98,30 +103,23 @@ class Cursor:
         self._whole = float((blocks.sizes[self._mine] * (self._counts / held)).sum()) <= limit
         self._pass: _Pass | None = None
         self._window = -1
-        self._unshuffled: pa.Table | None = None
-        self._table: pa.Table | None = None
-        self._rows_at_once: list[dict[str, Any]] = []
-        self._begin = 0
+        self._parts: list[pa.RecordBatch] = []
+        self._order: list[tuple[int, int]] = []
 
-    def example(self, taken: int) -> dict[str, Any]:
-        """The example that comes after so many."""
+    def example(self, taken: int) -> pa.RecordBatch:
+        """The example that comes after so many, and the group's name in a column of its own."""
         number, place = divmod(taken, len(self._rows))
         if self._pass is None or self._pass.number != number:
             self._pass, self._window = self._planned(number), -1
-        window = int(np.searchsorted(self._pass.begins, place, side="right")) - 1
+        window = bisect.bisect_right(self._pass.begins, place) - 1
         if window != self._window:
             self._load(self._pass, window)
-        place -= int(self._pass.begins[window])
-        at = place - self._begin
-        if not 0 <= at < len(self._rows_at_once):
-            assert self._table is not None
-            self._rows_at_once = self._table.slice(place, AT_ONCE).to_pylist()
-            self._begin, at = place, 0
-        return self._rows_at_once[at]
+        part, row = self._order[place - self._pass.begins[window]]
+        return self._parts[part].slice(row, 1)
 
     def _planned(self, number: int) -> _Pass:
         if self._whole:
-            return _Pass(number, (np.arange(len(self._mine)),), np.zeros(1, np.int64))
+            return _Pass(number, (np.arange(len(self._mine)),), [0])
         every = stream(self._seed, "interleave blocks", f"{self._ident}|{number}")
         order = np.argsort(every.permutation(len(self._blocks.sizes))[self._mine])
         before = np.cumsum(self._blocks.sizes[self._mine[order]])
@@ -129,25 +127,30 @@ class Cursor:
         cuts = np.flatnonzero(np.diff(before // self._limit, prepend=-1))
         windows = np.split(order, cuts[1:])
         sizes = [int(self._counts[w].sum()) for w in windows]
-        return _Pass(number, tuple(windows), np.cumsum([0, *sizes[:-1]]))
+        return _Pass(number, tuple(windows), np.cumsum([0, *sizes[:-1]]).tolist())
 
     def _load(self, planned: _Pass, window: int) -> None:
-        table = self._unshuffled
-        if table is None:
-            self._table = None  # two windows of one group are never held
-            parts = [self._taken(i) for i in np.sort(planned.blocks[window]).tolist()]
-            table = pa.concat_tables(parts)
-            if self._whole:
-                self._unshuffled = table.combine_chunks()
+        if not (self._whole and self._parts):
+            self._parts = []  # two windows of one group are never held
+            wanted = np.sort(planned.blocks[window]).tolist()
+            # What is at hand first: what is read next may put it out.
+            first = sorted(wanted, key=lambda i: not self._kept.has(int(self._mine[i])))
+            parts = {i: self._taken(i) for i in first}
+            self._parts = [parts[i] for i in wanted]
+        sizes = [len(part) for part in self._parts]
+        part = np.repeat(np.arange(len(sizes)), sizes)
+        row = np.arange(len(part)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         ident = f"{self._ident}|{self._name}|{planned.number}|{window}"
-        order = stream(self._seed, "interleave examples", ident).permutation(len(table))
-        self._table = table.take(pa.array(order)).combine_chunks()
-        self._window, self._rows_at_once, self._begin = window, [], 0
+        order = stream(self._seed, "interleave examples", ident).permutation(len(part))
+        self._order = list(zip(part[order].tolist(), row[order].tolist(), strict=True))
+        self._window = window
 
-    def _taken(self, i: int) -> pa.Table:
+    def _taken(self, i: int) -> pa.RecordBatch:
         block, first, n = int(self._mine[i]), int(self._first[i]), int(self._counts[i])
         table = self._kept.read(block)
-        if n == len(table):
-            return table
-        rows = self._rows[first : first + n] - self._blocks.starts[block]
-        return table.take(pa.array(rows))
+        if n < len(table):
+            rows = self._rows[first : first + n] - self._blocks.starts[block]
+            table = table.take(pa.array(rows))
+        table = table.combine_chunks()
+        names = pa.repeat(pa.scalar(self._name, pa.string()), n)
+        return table.append_column(DRAWN_FROM, names).to_batches()[0]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import itertools
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 from datasets.iterable_dataset import _BaseExamplesIterable
 
 from shiftbench.errors import ConfigurationError
@@ -22,18 +23,16 @@ from shiftbench.statistics import stream
 from shiftbench.store.location import Location
 from shiftbench.store.manifest import SplitEntry
 
-from .cursors import Cursor, Kept
+from .cursors import DRAWN_FROM, Cursor, Kept
 from .groups import Blocks, Groups, read_blocks, read_groups
 from .rewards import Rewards
 from .sampling import default_temperature, probabilities, upper_confidence
 
-__all__ = ["DRAWN_FROM", "Interleaved", "interleave"]
-
-DRAWN_FROM = "drawn_from"
-"""The column of a stream that names the group that an example was drawn from."""
+__all__ = ["Interleaved", "interleave"]
 
 MAX_SHARDS = 5040
-_AT_ONCE = 1024
+_NUMBERS = 1024
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,51 +72,79 @@ class _Draws(_BaseExamplesIterable):  # type: ignore[misc]
         self.drawn = [0] * len(drawing.groups.names)
 
     def _init_state_dict(self) -> dict[str, Any]:
-        learns = self.drawing.method == "upper_confidence_bound"
         self.drawn = [0] * len(self.drawing.groups.names)
         state: dict[str, Any] = {
             "stream": self.drawing.identity,
             "drawn": self.drawn,
-            "rewards": self.rewards.state if learns else {},
+            "rewards": self.rewards.state if self._learns else {},
             "type": "Interleaved",
         }
         self._state_dict: dict[str, Any] | None = state
         return state
 
+    @property
+    def iter_arrow(self) -> Callable[[], Iterator[tuple[str, pa.Table]]] | None:
+        """Several examples at a time, but where the next draw hangs on what is made of the last."""
+        return None if self._learns else self._iter_arrow
+
+    @property
+    def _learns(self) -> bool:
+        return self.drawing.method == "upper_confidence_bound"
+
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        drawing = self.drawing
+        for key, examples in self._batches(1):
+            yield key, examples[0].to_pylist()[0]
+
+    def _iter_arrow(self) -> Iterator[tuple[str, pa.Table]]:
+        for key, examples in self._batches(_AT_ONCE):
+            yield key, pa.Table.from_batches(examples)
+
+    def _batches(self, at_once: int) -> Iterator[tuple[str, list[pa.RecordBatch]]]:
+        """The examples, up to so many at a time."""
+        drawn, group, cursors = self._begun()
+        length = self._length()
+        start = sum(drawn)
+        while length is None or start < length:
+            stop = start + at_once - start % at_once
+            if length is not None:
+                stop = min(stop, length)
+            examples = []
+            for i in range(start, stop):
+                at = group(i)
+                examples.append(cursors[at].example(drawn[at]))
+                drawn[at] += 1
+            yield f"{start}", examples
+            start = stop
+
+    def _begun(self) -> tuple[list[int], Callable[[int], int], list[Cursor]]:
+        """How many were drawn of each group, from which the next comes, and each group's."""
         if self._state_dict is None:
             self._init_state_dict()
         assert self._state_dict is not None
-        check_state(self._state_dict, drawing.identity)
-        learns = drawing.method == "upper_confidence_bound"
-        if learns and _in_worker():
+        check_state(self._state_dict, self.drawing.identity)
+        if self._learns and _in_worker():
             raise ConfigurationError(
                 "rewards reported to the main process do not reach the workers of a DataLoader; "
                 "use num_workers=0 with method='upper_confidence_bound'"
             )
-        self.drawn = drawn = self._state_dict["drawn"]
+        self.drawn = self._state_dict["drawn"]
         first, last = self.part
-        ident = f"{first}-{last} of {drawing.shards}|{self.key}"
-        cursors = self._cursors(ident)
-        fixed = np.cumsum(probabilities(drawing.groups.sizes, drawing.method, drawing.temperature))
-        ends = fixed.tolist()
-        length = self._length()
-        names = drawing.groups.names
-        uniform: list[float] = []
-        for i in itertools.count(sum(drawn)):
-            if length is not None and i >= length:
-                return
-            if not uniform or i % _AT_ONCE == 0:
-                number = stream(drawing.seed, "interleave draws", f"{ident}|{i // _AT_ONCE}")
-                uniform = number.random(_AT_ONCE).tolist()
-            if learns:
-                now = upper_confidence(self.rewards.means, drawn, drawing.temperature)
-                ends = np.cumsum(now).tolist()
-            at = min(bisect.bisect_right(ends, uniform[i % _AT_ONCE]), len(ends) - 1)
-            example = cursors[at].example(drawn[at])
-            drawn[at] += 1
-            yield f"{names[at]}_{drawn[at]}", {**example, DRAWN_FROM: names[at]}
+        ident = f"{first}-{last} of {self.drawing.shards}|{self.key}"
+        return self.drawn, self._chooser(ident), self._cursors(ident)
+
+    def _chooser(self, ident: str) -> Callable[[int], int]:
+        """From the number of a draw to its group."""
+        drawing = self.drawing
+        numbers = _Numbers(drawing.seed, ident)
+        if not self._learns:
+            fixed = probabilities(drawing.groups.sizes, drawing.method, drawing.temperature)
+            return partial(_group_at, np.cumsum(fixed).tolist(), numbers)
+
+        def learnt(i: int) -> int:
+            now = upper_confidence(self.rewards.means, self.drawn, drawing.temperature)
+            return _group_at(np.cumsum(now).tolist(), numbers, i)
+
+        return learnt
 
     def _cursors(self, ident: str) -> list[Cursor]:
         drawing = self.drawing
@@ -192,6 +219,25 @@ def check_state(state: Any, identity: str) -> None:
         for value in state.values():
             if isinstance(value, Mapping):
                 check_state(value, identity)
+
+
+class _Numbers:
+    """The uniform number of each draw, found without those before it."""
+
+    def __init__(self, seed: int, ident: str) -> None:
+        self._seed, self._ident = seed, ident
+        self._at, self._some = -1, [0.0]
+
+    def __getitem__(self, i: int) -> float:
+        at, place = divmod(i, _NUMBERS)
+        if at != self._at:
+            made = stream(self._seed, "interleave draws", f"{self._ident}|{at}")
+            self._at, self._some = at, made.random(_NUMBERS).tolist()
+        return self._some[place]
+
+
+def _group_at(ends: list[float], numbers: _Numbers, i: int) -> int:
+    return min(bisect.bisect_right(ends, numbers[i]), len(ends) - 1)
 
 
 def _in_worker() -> bool:

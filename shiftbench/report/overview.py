@@ -153,7 +153,8 @@ def _held_line(held: Mapping[str, str] | None) -> list[str]:
     if not held:
         return []
     fixed = f"{held['fixed']} is held fixed" if held["fixed"] else "nothing is held fixed"
-    return [f"    of {held['factorisation']}, {held['changed']} changes and {fixed}: {held['by']}"]
+    changed = f"{held['changed']} changes" if held["changed"] else "nothing changes"
+    return [f"    of {held['factorisation']}, {changed} and {fixed}: {held['by']}"]
 
 
 def _step_line(s: Mapping[str, Any]) -> str:

@@ -104,8 +104,16 @@ def checked_name(name: str) -> str:
 
 
 def _split(text: str, sign: str) -> list[str]:
-    """The text between the signs that have no backslash before them."""
-    return re.findall(rf"(?:\\.|[^\\{sign}])+|(?<=\{sign})(?=\{sign}|$)|^(?=\{sign})", text)
+    """The words between the signs that have no backslash before them; backslashes stay."""
+    words = [""]
+    escaped = False
+    for letter in text:
+        if letter == sign and not escaped:
+            words.append("")
+        else:
+            words[-1] += letter
+        escaped = letter == "\\" and not escaped
+    return words
 
 
 def _value(text: str, kind: Any, what: str) -> Any:

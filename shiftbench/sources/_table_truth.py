@@ -263,7 +263,7 @@ def simulated_truth(
     (0.0, 0.0, 0.0)
     >>> moved = simulated_truth(0.0, 2.0)
     >>> moved["total_variation"], round(moved["disagreement_target"], 3)
-    (0.0, 0.239)
+    (0.0, 0.162)
     """
     cell = CellModel(delta, gamma, omitted, tuple(beta), sigma, keep_omitted)
     nodes = NODES

@@ -17,6 +17,7 @@ from shiftbench.schema import CONTEXT_KINDS, PRIVATE_COLUMNS, Image, Metadata, f
 from shiftbench.sources._contexts import contexts_table
 from shiftbench.sources._files import file_label
 from shiftbench.sources._image_columns import CellReader, Content
+from shiftbench.sources._masks import MaskedReader, located, mask_shares
 from shiftbench.sources._metadata import clusters, fingerprint, rejected_table
 from shiftbench.sources._tables import Table, class_names, is_text, open_table, plain_strings
 from shiftbench.sources._tags import named_tags, split_tags
@@ -49,6 +50,10 @@ class ImageTable:
     images : str, optional
         The folder of the images, where the column holds paths: a local path or any URL that
         fsspec knows. Without it such a table has no content, only the index.
+    mask_column : str, optional
+        The mask of each image, stored as the images are: what is not 0 is labelled. Masks become
+        the column `mask`, and where the table has no column `mask_share` they are read for the
+        labelled share of each.
     id_column : str, optional
         The example's id. Without it, it is the number of the row, from 0, in eight digits.
     cluster_column : str, optional
@@ -75,6 +80,7 @@ class ImageTable:
     tags_separator: str | None = None
     image_column: str = "image"
     images: str | None = None
+    mask_column: str | None = None
     id_column: str | None = None
     cluster_column: str | None = None
     license_column: str | None = None
@@ -102,11 +108,16 @@ class ImageTable:
         rows = _Rows(self, plain, table, rejected)
         content = Content(table, self.image_column, self.images, self._label(), plain.num_rows)
         usable = [i for i in rows.usable() if content.there(i, rejected)]
+        masks = self._masks(table, plain.num_rows, content)
+        usable = [i for i in usable if masks is None or masks.there(i, rejected)]
         counts: Counter[str] = Counter()
         if content.column is not None:
             counts["annotations_without_image"] = content.absent
             counts["images_without_annotation"] = content.others
-        used = {*self._named(), *kept, self.image_column}
+        if masks is not None:
+            counts["images_without_mask"] = masks.absent
+            counts["images_without_annotation"] -= len({n for n in masks.names if n})
+        used = {*self._named(), *kept, self.image_column, self.mask_column}
         counts["columns_left_out"] = sum(name not in used for name in table.schema.names)
         order = sorted(usable, key=rows.ids.__getitem__)
         picked = pa.array(order, pa.int64())
@@ -118,10 +129,13 @@ class ImageTable:
             "cluster_id": pa.array([given[i] or c for i, c in zip(order, of_file, strict=True)])
             if given
             else pa.array(of_file, pa.string()),
-            **content.located(order),
+            **(content.located(order) if masks is None else located(content, masks, order)),
         }
         for name in kept:
             examples[name] = rows.plain(name).take(picked)
+        if masks is not None and "mask_share" not in examples:
+            read = CellReader(self._open, self.mask_column or "")
+            examples["mask_share"] = mask_shares(masks, order, read)
         licences = rows.text(self.license_column)
         if licences:
             examples["license"] = pa.array([licences[i] for i in order], pa.string())
@@ -134,9 +148,14 @@ class ImageTable:
             examples=pa.table(examples),
             contexts=rows.contexts(order),
             rejected=rejected_table(rejected),
-            content={"image": Image()} if content.column is not None else {},
+            content={
+                **({"image": Image()} if content.column is not None else {}),
+                **({"mask": Image()} if masks is not None else {}),
+            },
             fingerprint=fingerprint(
-                [table_hash(plain), content.digest], content.sizes_by_name(order), options
+                [table_hash(plain), content.digest, *([] if masks is None else [masks.digest])],
+                [c for part in (content, masks) if part for c in part.sizes_by_name(order)],
+                options,
             ),
             license=self.license,
             redistributable=self.redistributable,
@@ -144,9 +163,23 @@ class ImageTable:
             notes={"title": f"Image table: {self._label()}"},
         )
 
-    def reader(self) -> CellReader:
-        """A function from a locator to ``{"image": bytes}``."""
-        return CellReader(self._open, self.image_column)
+    def reader(self) -> CellReader | MaskedReader:
+        """A function from a locator to ``{"image": bytes}``, and ``"mask"`` if there are masks."""
+        image = CellReader(self._open, self.image_column)
+        if self.mask_column is None:
+            return image
+        return MaskedReader(image, CellReader(self._open, self.mask_column))
+
+    def _masks(self, table: Table, n: int, images: Content) -> Content | None:
+        if self.mask_column is None:
+            return None
+        masks = Content(table, self.mask_column, self.images, self._label(), n)
+        if masks.column is None or images.column is None:
+            raise ConfigurationError(
+                f"{self._label()}: masks in {self.mask_column!r} need the images beside them; "
+                "where the columns hold paths, name their folder with images"
+            )
+        return masks
 
     def _label(self) -> str:
         named = isinstance(self.table, str | os.PathLike)
@@ -165,7 +198,8 @@ class ImageTable:
     def _open(self) -> Table:
         called = [self.class_column, self.tags_column, self.image_column]
         called += [self.id_column] if self.id_column else []
-        table = open_table(self.table, [*self._named(), self.image_column], called)
+        masks = [self.mask_column] if self.mask_column else []
+        table = open_table(self.table, [*self._named(), self.image_column, *masks], called)
         known = table.schema.names
         twice = sorted({n for n in known if known.count(n) > 1})
         if twice:
@@ -173,7 +207,7 @@ class ImageTable:
                 f"{self._label()}: columns have one name: {', '.join(map(repr, twice))}; name them "
                 "apart"
             )
-        needed = [*self._named(), *self.drop]
+        needed = [*self._named(), *masks, *self.drop]
         if self.image_column != "image" or self.images is not None:
             needed.append(self.image_column)
         for name in needed:
@@ -184,7 +218,7 @@ class ImageTable:
         return table
 
     def _kept(self, table: Table) -> list[str]:
-        used = {*self._named(), self.image_column, *self.drop}
+        used = {*self._named(), self.image_column, self.mask_column, *self.drop}
         kept = []
         for name, kind in zip(table.schema.names, table.schema.types, strict=True):
             if name in used:
@@ -193,7 +227,10 @@ class ImageTable:
                 feature_of(kind)
             except ConfigurationError:
                 continue
-            if name in RESERVED or (name == "license" and self.license_column):
+            taken = (name == "license" and self.license_column) or (
+                name == "mask" and self.mask_column
+            )
+            if name in RESERVED or taken:
                 raise ConfigurationError(
                     f"{self._label()}: the column {name!r} would take the place of one of the "
                     f"benchmark's own; rename it or leave it out with drop=({name!r},)"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from shiftbench.errors import ConfigurationError, ContentError, SourceError, near_names
+from shiftbench.errors import ConfigurationError, ContentError, SourceError
 from shiftbench.schema import Metadata
 from shiftbench.sources._files import file_label
 from shiftbench.sources._metadata import fingerprint
@@ -28,36 +26,13 @@ from shiftbench.sources._pixel_images import (
     pixel_metadata,
     png,
 )
+from shiftbench.sources._pixel_layout import layout_of
 
 __all__ = ["PixelTable", "PixelTableReader"]
 
 _BLOCK = 2**22
-_LONGEST_ROW = 2**26
-_LABELS = ("label", "class", "target", "y")
 _HELD = 2**26
 """Bytes of pixels that a reader keeps; of a larger table the rows read last."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which column of a file is what, by position.
-
-    Attributes
-    ----------
-    width : int
-        Columns of the file.
-    header : bool
-        Whether the first row is one of names.
-    label : int
-    cluster : int or None
-    pixels : tuple of int
-    """
-
-    width: int
-    header: bool
-    label: int
-    cluster: int | None
-    pixels: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -266,7 +241,14 @@ class PixelTable:
 
     def blocks(self, rejected: list[tuple[str, str]] | None = None) -> Iterator[Block]:
         """The rows a part at a time; `rejected` gets those with too few or too many columns."""
-        layout = self._layout()
+        layout = layout_of(
+            self.table,
+            separator=self.separator,
+            label=self.label_column,
+            cluster=self.cluster_column,
+            drop=self.drop,
+            shape=(self.height, self.width, self.channels),
+        )
         names = [str(i) for i in range(layout.width)]
         numbers = [names[i] for i in layout.pixels]
         texts = [names[i] for i in (layout.label, layout.cluster) if i is not None]
@@ -356,70 +338,8 @@ class PixelTable:
             k: v for k, v in vars(self).items() if k not in left_out
         }
 
-    def _layout(self) -> Layout:
-        first = self._first_row()
-        header = not all(map(_is_number, first)) or len(set(first)) == len(first) > 2
-        names = [c.strip() for c in first] if header else []
-        label = self._label_at(names, len(first))
-        cluster = self._at(self.cluster_column, names) if self.cluster_column else None
-        dropped = {self._at(name, names) for name in self.drop}
-        pixels = tuple(i for i in range(len(first)) if i not in {label, cluster, *dropped})
-        wanted = self.width * self.height * self.channels
-        if len(pixels) != wanted:
-            side = round((len(pixels) / self.channels) ** 0.5)
-            fits = side**2 * self.channels == len(pixels)
-            raise ConfigurationError(
-                f"{file_label(self.table)}: {len(pixels)} columns are left for pixels, and images "
-                f"of {self.width} × {self.height} × {self.channels} have {wanted}; "
-                + (f"width and height {side} would fit" if fits else "set width and height")
-                + ", or name columns to drop"
-            )
-        return Layout(len(first), header, label, cluster, pixels)
-
-    def _label_at(self, names: list[str], n: int) -> int:
-        wanted = self.label_column
-        if wanted in names:
-            return self._at(wanted, names)
-        if not wanted:
-            called = [i for i, name in enumerate(names) if name.lower() in _LABELS]
-            return called[0] if len(called) == 1 else n - 1
-        if wanted not in ("first", "last"):
-            return self._at(wanted, names)
-        return 0 if wanted == "first" else n - 1
-
-    def _at(self, name: str, names: list[str]) -> int:
-        if names.count(name) != 1:
-            said = near_names(name, names) if names else "the file has no row of names"
-            how = "more than one column" if name in names else "no column"
-            raise ConfigurationError(f"{file_label(self.table)}: {how} {name!r}; {said}")
-        return names.index(name)
-
-    def _first_row(self) -> list[str]:
-        with open_unzipped(self.table) as stream:
-            try:
-                line = stream.readline(_LONGEST_ROW)
-            except UNZIP_ERRORS as e:
-                raise SourceError(
-                    f"{self.table}: the gzip file is cut short or damaged ({e})"
-                ) from e
-        try:
-            text = line.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise SourceError(f"{self.table}: not a CSV file: it is no text") from None
-        if not text.strip() or "\0" in text:
-            raise SourceError(f"{self.table}: not a CSV file: its first line is empty or no text")
-        return next(csv.reader(io.StringIO(text), delimiter=self.separator))
-
 
 def _trimmed(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
     """Texts without the space around them, and which are empty."""
     text = pc.fill_null(pc.utf8_trim_whitespace(column), "")
     return text, pc.equal(text, "").to_numpy(zero_copy_only=False)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

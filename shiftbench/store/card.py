@@ -239,7 +239,8 @@ def _held(manifest: Manifest) -> str:
             told = tuple(str(held[k]) for k in ("factorisation", "fixed", "changed", "by"))
             same.setdefault(told, []).append(f"`{name}`")
     lines = [
-        f"- {', '.join(names)}: of {cell(product)}, **{cell(changed)}** changes and "
+        f"- {', '.join(names)}: of {cell(product)}, "
+        f"{f'**{cell(changed)}** changes' if changed else 'nothing changes'} and "
         f"{f'**{cell(fixed)}** is held fixed' if fixed else 'nothing is held fixed'}: {cell(by)}.\n"
         for (product, fixed, changed, by), names in same.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import shiftbench as sb
 from shiftbench.builders.shared.labelled import Labelled, labelled
+from shiftbench.builders.subpopulation.builder import Subpopulations
 from shiftbench.builders.subpopulation.counter import counter_configs
 from shiftbench.builders.subpopulation.counter_choice import Choice, choose
 from shiftbench.builders.subpopulation.counter_drop import balanced_drop
 from shiftbench.builders.subpopulation.counter_members import Members, members_of, rightness
 from shiftbench.errors import ConfigurationError
-from shiftbench.schema import CONTEXTS, REJECTED, Metadata
+from shiftbench.schema import Metadata
+
+from .shared.made_sources import Made, metadata
 
 Codes = NDArray[np.int64]
 
@@ -26,31 +31,10 @@ Codes = NDArray[np.int64]
 def metadata_of(
     columns: Mapping[str, Any], contexts: Sequence[tuple[int, str, str]] = ()
 ) -> Metadata:
-    """Examples of some columns; their ids are their numbers."""
-    n = len(next(iter(columns.values())))
-    ids = [f"{i:06d}" for i in range(n)]
-    table = {
-        "example_id": ids,
-        "cluster_id": columns.get("cluster_id", ids),
-        "locator": pa.nulls(n, pa.string()),
-        "bytes": pa.nulls(n, pa.int64()),
-        "modified": [0] * n,
-        **{k: v for k, v in columns.items() if k != "cluster_id"},
-    }
-    told = CONTEXTS.empty_table()
-    if contexts:
-        example, subject, context = zip(*contexts, strict=True)
-        plain = [list(example), list(subject), list(context), ["object"] * len(contexts)]
-        told = pa.table(
-            [
-                pa.array(c, f.type.value_type if pa.types.is_dictionary(f.type) else f.type).cast(
-                    f.type
-                )
-                for c, f in zip(plain, CONTEXTS, strict=True)
-            ],
-            schema=CONTEXTS,
-        )
-    return Metadata(pa.table(table), told, REJECTED.empty_table(), {}, "made")
+    """Examples of some columns, one of which may be their clusters."""
+    own = {k: v for k, v in columns.items() if k != "cluster_id"}
+    n = len(next(iter(own.values())))
+    return metadata(n, own, clusters=columns.get("cluster_id"), contexts=contexts)
 
 
 def drawn(
@@ -260,7 +244,7 @@ def test_the_seed_and_the_seed_alone_draws() -> None:
 
 
 def test_a_random_reference_shows_no_drop_on_the_measuring_half() -> None:
-    """The choosing half's drop is above 0 all the time, by chance alone; the measured one is not."""
+    """The choosing half's drop is above 0 all the time, by chance alone; the measured one not."""
     measured, chosen, covered = [], [], 0
     for seed in range(150):
         config, _ = configured(drawn(seed, 600), seed=seed)
@@ -378,8 +362,6 @@ def test_contexts_of_the_source_in_which_images_are_together() -> None:
     for split in config.splits:
         for row in split.rows.to_pylist():
             assert row["attribute"] in inside_of[row["example"]]
-            others = {r["common"] for r in chosen} | {"street"}
-            assert "street" in others
             assert ("street" in inside_of[row["example"]]) == (split.name == "ood_test")
     (only,), _ = counter_configs(found, 0, reference="ok", values=("grass", "sofa"), min_size=10)
     assert {g.split("(")[1] for s in only.splits for g in s.rows["group"].to_pylist()} <= {
@@ -455,3 +437,26 @@ def test_classes_without_two_contexts_are_dropped_and_listed_or_refused() -> Non
     assert set(table["class"].to_pylist()) == {"c0", "c2", None}
     with pytest.raises(ConfigurationError, match=r"1 classes do not have two contexts.*'c1'"):
         configured(other, unusable="refuse")
+
+
+def test_the_table_is_in_the_benchmark(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    found = drawn(0, 900, effect=0.4)
+    columns = {n: found.examples[n].to_pylist() for n in ("cluster_id", "place", "right")}
+    columns["label"] = [found.label.names[k] for k in found.label.codes]
+    builder = Subpopulations(
+        Made(metadata_of(columns)),
+        design="counter",
+        reference="right",
+        attribute="place",
+        min_size=8,
+    )
+    bench = sb.build(builder, tmp_path / "out", seed=0, measure=False)
+    table = load_dataset(str(tmp_path / "out"), "counter_contexts", split="train")
+    whole = [r for r in table if r["class"] is None and r["half"] == "measuring"]
+    told = bench.manifest.configs["counter"].notes["class_balanced_drop"]["measured"]
+    assert [r["drop"] for r in whole] == [told["value"]]
+    for split in ("train", "id_test", "ood_test"):
+        rows = load_dataset(str(tmp_path / "out"), "counter", split=split)
+        assert len(rows) == bench.manifest.configs["counter"].splits[split].rows > 0

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import shiftbench as sb
 from shiftbench.errors import ConfigurationError, ContentError
 from shiftbench.sources import Digits
 from shiftbench.sources.digits import enlarged
+from tests.sources.whole import Whole
 
 
 def pixels_of(data):
@@ -42,9 +44,7 @@ def literal_bilinear(pixels, size):
 
 
 @settings(max_examples=20)
-@given(
-    st.lists(st.integers(0, 16), min_size=64, max_size=64), st.sampled_from([8, 9, 13, 16])
-)
+@given(st.lists(st.integers(0, 16), min_size=64, max_size=64), st.sampled_from([8, 9, 13, 16]))
 def test_enlarging_is_bilinear(values, size):
     pixels = np.array(values).reshape(8, 8)
     assert (enlarged(pixels, size) == literal_bilinear(pixels, size)).all()
@@ -71,6 +71,16 @@ def test_the_pixels_are_the_same_everywhere():
     assert digest.hexdigest() == (
         "14c30ba22cf8608266d886d681ffb7734a81c1375a8133180f949d142aec97de"
     )
+
+
+def test_a_benchmark_of_digits(tmp_path):
+    found = sb.build(Whole(Digits(size=8)), tmp_path / "b", measure=False, n_jobs=1)
+    table = found.table("whole")
+    assert len(table) == 1797
+    stored, digits = load_digits(return_X_y=True)
+    assert table["label"].to_pylist() == digits.tolist()
+    wanted = np.floor(stored[1700].reshape(8, 8) * 255 / 16 + 0.5)
+    assert (pixels_of(table["image"][1700].as_py()["bytes"]) == wanted).all()
 
 
 def test_metadata():

@@ -89,7 +89,7 @@ def test_names_and_the_smallest_label(tmp_path):
     paths = write(tmp_path, images, labels + 1)
     named = IdxImages(*paths, names=("a", "b", "c"), first_label=1).scan()
     assert named.examples["label"].to_pylist() == ["a", "b", "c", "a", "b"]
-    with pytest.raises(ConfigurationError, match="the label 3 has no name.*1 to 3"):
+    with pytest.raises(ConfigurationError, match=r"the label 3 has no name.*1 to 3"):
         IdxImages(*paths, names=("a", "b", "c")).scan()
     with pytest.raises(ConfigurationError, match="twice"):
         IdxImages(*paths, names=("a", "a", "c"), first_label=1).scan()

@@ -64,7 +64,9 @@ def test_the_classes_are_those_of_torchvision(tmp_path):
 
 
 def test_shared_folders_are_passed_over_and_levels_become_columns(make):
-    names = [f"data/{s}/{a}/{c}/1.png" for s in "xy" for a in ("Greek", "Latin") for c in ("a", "b")]
+    names = [
+        f"data/{s}/{a}/{c}/1.png" for s in "xy" for a in ("Greek", "Latin") for c in ("a", "b")
+    ]
     path = make(*names)
     assert rows(ImageFolders(path, label_level=(3,), columns=("set",)), "label", "set", "part_2")[
         0
@@ -96,7 +98,7 @@ def test_clusters(make):
     assert clusters(r"_(\d+)[.]png$") == ["01", "01", "02", "03"]
     assert clusters(r"^(\w+)/.*_(\d+)[.]png$") == ["a/01", "a/01", "b/02", "b/03"]
     assert clusters("^[ab]") == ["a", "a", "b", "b"]
-    with pytest.raises(ConfigurationError, match="not found in 4 of 4 paths.*'alphabet'"):
+    with pytest.raises(ConfigurationError, match=r"not found in 4 of 4 paths.*'alphabet'"):
         clusters("alphabt")
     with pytest.raises(ConfigurationError, match="no regular expression"):
         clusters("(")
@@ -174,7 +176,7 @@ def test_an_encrypted_archive(tmp_path):
     at = data.index(b"PK\x01\x02")
     data[at + 8] |= 1
     (tmp_path / "tree.zip").write_bytes(data)
-    with pytest.raises(SourceError, match="'cat/1.png' is encrypted"):
+    with pytest.raises(SourceError, match=r"'cat/1.png' is encrypted"):
         ImageFolders(path).scan()
 
 

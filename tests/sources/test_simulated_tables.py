@@ -1,4 +1,4 @@
-"""Simulated tables: their rows follow the model, and the stated truth is what large samples show."""
+"""Simulated tables: rows follow the model, and the stated truth is what large samples show."""
 
 from __future__ import annotations
 

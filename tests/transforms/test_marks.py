@@ -40,7 +40,7 @@ def glyph(size: int = 32, dark: bool = False) -> Pixels:
     at = np.arange(size) - (size - 1) / 2
     radius = np.hypot(at[:, None], at[None, :])
     made = np.rint(255 * np.clip(size / 4 - radius + 0.5, 0, 1)).astype(np.uint8)
-    return 255 - made if dark else made
+    return np.asarray(255 - made if dark else made)
 
 
 def marked(pixels: Pixels, kind: str, value: int, ident: str = "a", seed: int = 0) -> Pixels:
@@ -252,7 +252,7 @@ def test_thresholds_are_those_of_otsu() -> None:
 
         def within(cut: float, x: Pixels = values) -> float:
             sides = [x[x <= cut], x[x > cut]]
-            return sum(len(s) * s.astype(float).var() for s in sides if len(s))
+            return float(sum(len(s) * s.astype(float).var() for s in sides if len(s)))
 
         least = min(within(c) for c in range(255))
         assert within(figure_of(values).threshold * 255) == pytest.approx(least)

@@ -77,3 +77,9 @@ def test_unusable_examples_and_changed_copies_of_them_are_left_out() -> None:
 def test_bad_input(columns: dict, options: dict, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         labelled(metadata(2, columns), **options)
+
+
+def test_classes_have_to_be_named_where_every_image_holds_several() -> None:
+    contexts = [(i, subject, "yard") for i in range(4) for subject in ("cat", "tree")]
+    with pytest.raises(ConfigurationError, match="name the classes to tell apart with --classes"):
+        labelled(metadata(4, contexts=contexts))
