@@ -79,7 +79,7 @@ def by_datasets(stream: Any) -> Any:
         for site in SITES[:3]
     ]
     return datasets.interleave_datasets(
-        parts, probabilities=[1 / 3] * 3, seed=0, stopping_strategy="first_exhausted"
+        parts, probabilities=[1 / 3] * 3, seed=0, stopping_strategy="all_exhausted"
     )
 
 
@@ -117,7 +117,7 @@ def compared(chosen: argparse.Namespace, out: Path, scattered: bool) -> dict[str
             }
             if not decoded:
                 streams = {n: s.cast_column("image", raw) for n, s in streams.items()}
-            streams["interleave_datasets"] = by_datasets(streams["datasets"])
+            streams["interleave_datasets"] = by_datasets(streams["datasets"]).take(found["rows"])
             cpu: dict[str, list[float]] = {name: [] for name in streams}
             runs = {name: partial(timed, s, batch, cpu[name]) for name, s in streams.items()}
             times = interleaved(runs, chosen.rounds)

@@ -15,7 +15,7 @@ from shiftbench.statistics import Estimate
 from shiftbench.statistics.proportions import share
 
 from ..shared.assembly import Held, coded, split_plan
-from ..shared.categories import numbers
+from ..shared.categories import categories, numbers
 from ..shared.division import divide
 from ..shared.labelled import Labelled
 from .counting import class_counts
@@ -57,7 +57,8 @@ def simulated_configs(
             f"design 'simulated' reads the columns {', '.join(NEEDED)} of the source "
             f"simulated_tables, and this source has no {absent[0]!r}"
         )
-    cells, groups = (found.categories(c, c) for c in ("cell", "group"))
+    # One cell alone is a grid too; a group alone is not.
+    cells, groups = categories(found.examples, "cell", "cell"), found.categories("group", "group")
     slugs = unique_slugs(cells.names)
     truth: Mapping[str, Mapping[str, float]] = found.metadata.notes.get("truth", {})
     configs, lines = [], []

@@ -47,7 +47,8 @@ def apportion(shares: Floats, total: int | Codes) -> Codes:
     totals = np.atleast_1d(np.asarray(total, np.int64))
     quotas = np.round(totals[:, None] * np.asarray(shares, np.float64), _ROUNDING)
     counts = np.floor(quotas).astype(np.int64)
-    order = np.argsort(counts - quotas, axis=1, kind="stable")
+    rest = np.round(quotas - counts, _ROUNDING)  # ties are ties, whatever the last bits
+    order = np.argsort(-rest, axis=1, kind="stable")
     rank = np.argsort(order, axis=1, kind="stable")
     counts += rank < (totals - counts.sum(axis=1))[:, None]
     return counts if np.ndim(total) else np.asarray(counts[0])

@@ -63,7 +63,7 @@ def unit_places(
     unit : (m,) int64 array
         Of each of the rows, an index into the places.
     """
-    units, first, inverse = np.unique(found.cluster[rows], return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(found.cluster[rows], return_index=True, return_inverse=True)
     stratum = (found.label.codes if strata is None else strata)[rows[first]]
     named, stratum = np.unique(stratum, return_inverse=True)
     names = found.examples["cluster_id"].combine_chunks().take(pa.array(rows[first]))

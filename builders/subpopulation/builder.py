@@ -107,7 +107,7 @@ class Subpopulations:
     >>> builder = Subpopulations(Digits(), make="colour", levels=(0.0, 0.9),
     ...                          classes=("even=0+2+4+6+8", "odd=1+3+5+7+9"))
     >>> plan = builder.plan(builder.source.scan(), seed=0)
-    >>> {config.name: config.notes["cramers_v"]["train"] for config in plan.configs}
+    >>> {c.name: round(c.notes["cramers_v"]["train"], 2) for c in plan.configs}
     {'v_0': 0.0, 'v_0_9': 0.9}
     """
 

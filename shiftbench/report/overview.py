@@ -117,8 +117,8 @@ def overview_text(found: dict[str, Any]) -> str:
             lines.append(f"  {name}: {rows} rows")
     if found["steps"]:
         lines.append("what each step does (more in severities)")
-        lines += [_step_line(s) for s in found["steps"][:MOST]]
-        lines += _more(found["steps"])
+        steps = _step_lines(found["steps"])
+        lines += [*steps[:MOST], *_more(steps)]
     if found["distances"]:
         lines.append("how far (more in shift_distances)")
         lines += distance_lines(found["distances"][:MOST])
@@ -157,18 +157,24 @@ def _held_line(held: Mapping[str, str] | None) -> list[str]:
     return [f"    of {held['factorisation']}, {changed} and {fixed}: {held['by']}"]
 
 
-def _step_line(s: Mapping[str, Any]) -> str:
-    step = f"{s['change']} {s['parameter']:.3g} {s['unit'] or ''}".rstrip()
-    parts = []
-    if s["shift"] is not None:
-        parts.append(f"{s['distance']} in {s['space']} {s['shift']:.3g}")
-    if s["accuracy_lost"] is not None:
-        parts.append(
-            f"reference model loses {s['accuracy_lost']:.3f} "
-            f"[{s['lost_low']:.3f}, {s['lost_high']:.3f}]"
-        )
-    told = ", ".join(parts) or s["remark"] or "not measured"
-    return f"  {s['config']}: {s['split']} ({step}): {told}"
+def _step_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line a split and space: the distances that the step causes, the accuracy it costs."""
+    of_split: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        of_split.setdefault((row["config"], row["split"], row["space"]), []).append(row)
+    lines = []
+    for (config, split, space), found in of_split.items():
+        s = found[0]
+        step = f"{s['change']} {s['parameter']:.3g} {s['unit'] or ''}".rstrip()
+        parts = [f"{r['distance']} {r['shift']:.3g}" for r in found if r["shift"] is not None]
+        told = f"in {space} {', '.join(parts)}; " if parts else ""
+        if s["accuracy_lost"] is None:
+            told += s["remark"] or "no reference model"
+        else:
+            bounds = f"[{s['lost_low']:.3f}, {s['lost_high']:.3f}]"
+            told += f"reference model loses {s['accuracy_lost']:.3f} {bounds}"
+        lines.append(f"  {config}: {split} ({step}): {told}")
+    return lines
 
 
 def distance_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -18,8 +18,9 @@ Floats = NDArray[np.float64]
 FAR = 9.0
 """Standard deviations beyond which a normal distribution is cut off: less than 10⁻¹⁸ lies there."""
 
-NODES, MOST_NODES = 40, 640
-ENOUGH = 1e-8
+NODES, MOST_NODES = 16, 128
+"""On a panel; doubled until the integrals change by no more than `ENOUGH`."""
+ENOUGH = 1e-9
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,21 @@ class CellModel:
             total += weight * _logistic(log_odds + spread * at)
         return total
 
-    def kinks(self) -> list[float]:
-        """Where in X₁ the two concepts agree: |P_t − P_s| has an edge there."""
-        if not self.gamma:
-            return []
-        shift = 0.0 if self.keep_omitted else self.omitted * self._slope * self.delta
-        return [shift / self.gamma]
+    def _cuts(self, group: int) -> list[float]:
+        """Where in X₁ what is integrated over the rest has an edge, or changes fast."""
+        cuts = []
+        if self.gamma:  # there the two concepts agree
+            shift = 0.0 if self.keep_omitted else self.omitted * self._slope * self.delta
+            cuts.append(shift / self.gamma)
+        # Even odds cross the rest's distribution from one end to the other, slowly or at a stroke.
+        at = np.array([0.0, 1.0])
+        for concept in (0, 1):
+            for sds in (-FAR, -3.0, 0.0, 3.0, FAR):
+                rest = self._centre(at, group) + sds * self._spread
+                low, high = self._log_odds(at, rest, concept)
+                if low != high:
+                    cuts.append(float(low / (low - high)))
+        return cuts
 
     def _edges(self, x1: Floats) -> Floats:
         """(n, 2): where in the rest either concept has even odds."""
@@ -136,18 +146,12 @@ class CellModel:
         Of P(y|x) of either concept, of |P_t − P_s|, of either's own Bayes accuracy, and of the
         accuracy that the source's Bayes rule has under the target's concept.
         """
+        x1, weights = _panels(self.delta * group, self._sd1, self._cuts(group), nodes)
+        rest = self._centre(x1, group)
         if self._spread:
-            x1, w1 = _panels(self.delta * group, self._sd1, self.kinks(), nodes)
-            rest, w2 = _rows_of_panels(
-                self._centre(x1, group), self._spread, self._edges(x1), nodes
-            )
+            rest, of_rest = _rows_of_panels(rest, self._spread, self._edges(x1), nodes)
             x1 = np.broadcast_to(x1[:, None], rest.shape)
-            weights = w1[:, None] * w2
-        else:
-            zero = [self._zero(concept) for concept in (0, 1)]
-            cuts = [*self.kinks(), *(z for z in zero if z is not None)]
-            x1, weights = _panels(self.delta * group, self._sd1, cuts, nodes)
-            rest = self._centre(x1, group)
+            weights = weights[:, None] * of_rest
         source, target = (self.probability(x1, rest, concept) for concept in (0, 1))
         yes = source >= 0.5
         values = (
@@ -159,12 +163,6 @@ class CellModel:
             np.where(yes, target, 1 - target),
         )
         return np.array([float((weights * v).sum()) for v in values])
-
-    def _zero(self, concept: int) -> float | None:
-        """Where in X₁ a concept has even odds, where there is nothing else."""
-        at = np.array([0.0, 1.0])
-        low, high = self._log_odds(at, np.zeros(2), concept)
-        return None if low == high else float(low / (low - high))
 
 
 @dataclass(frozen=True)
@@ -307,9 +305,8 @@ def _logistic(x: Floats) -> Floats:
 
 def _panels(mean: float, sd: float, cuts: Sequence[float], nodes: int) -> tuple[Floats, Floats]:
     """Nodes, and weights of a normal distribution, on panels between the cuts."""
-    at, weights = _rows_of_panels(
-        np.array([mean]), sd, np.array([list(cuts)], dtype=np.float64).reshape(1, -1), nodes
-    )
+    near = [c for c in cuts if abs(c - mean) < FAR * sd]
+    at, weights = _rows_of_panels(np.array([mean]), sd, np.array([sorted(near)]), nodes)
     return at[0], weights[0]
 
 

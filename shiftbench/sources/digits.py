@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from shiftbench.errors import ConfigurationError, ContentError
 from shiftbench.schema import Metadata
 from shiftbench.sources._pixel_images import (
+    flat_png,
     named_classes,
     numbered_ids,
     pixel_metadata,
-    png,
     row_number,
 )
 
@@ -97,7 +97,7 @@ class DigitsReader:
         row = row_number(locator, len(pixels))
         if row < 0:
             raise ContentError(f"{locator!r} is no digit; allowed: 0 to {len(pixels) - 1}")
-        return {"image": png(enlarged(pixels[row], self.size))}
+        return {"image": flat_png(enlarged(pixels[row], self.size))}
 
 
 @dataclass(frozen=True)

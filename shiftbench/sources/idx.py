@@ -17,11 +17,11 @@ from shiftbench.sources._files import file_label
 from shiftbench.sources._metadata import fingerprint
 from shiftbench.sources._pixel_images import (
     UNZIP_ERRORS,
+    flat_png,
     named_classes,
     numbered_ids,
     open_unzipped,
     pixel_metadata,
-    png,
     read_exactly,
     row_number,
 )
@@ -132,7 +132,7 @@ class IdxReader:
             There is no such row, or the file can no longer be read.
         """
         try:
-            return {"image": png(self._pixels(locator))}
+            return {"image": flat_png(self._pixels(locator))}
         except (SourceError, *UNZIP_ERRORS) as e:
             raise ContentError(f"row {locator}: cannot be read ({type(e).__name__})") from e
 

@@ -20,11 +20,11 @@ from shiftbench.sources._files import file_label
 from shiftbench.sources._metadata import fingerprint
 from shiftbench.sources._pixel_images import (
     UNZIP_ERRORS,
+    flat_png,
     named_classes,
     numbered_ids,
     open_unzipped,
     pixel_metadata,
-    png,
 )
 from shiftbench.sources._pixel_layout import layout_of
 
@@ -85,7 +85,7 @@ class PixelTableReader:
             raise ContentError(f"row {locator}: the table does not have it")
         height, width, n = self.source.height, self.source.width, self.source.channels
         shape = (height, width) if n == 1 else (height, width, n)
-        return {"image": png(block[row].reshape(shape))}
+        return {"image": flat_png(block[row].reshape(shape))}
 
     def _find(self, row: int) -> tuple[NDArray[np.uint8] | None, int]:
         for start in reversed(self._kept):

@@ -147,7 +147,7 @@ class SimulatedTables:
 
     def _cells(self) -> dict[str, CellModel]:
         return {
-            f"delta={delta:g} gamma={gamma:g} omitted={omitted:g}": CellModel(
+            f"delta={_said(delta)} gamma={_said(gamma)} omitted={_said(omitted)}": CellModel(
                 delta, gamma, omitted, self.beta, self.sigma, self.keep_omitted
             )
             for delta, gamma, omitted in product(self.delta, self.gamma, self.omitted)
@@ -178,7 +178,8 @@ class SimulatedTables:
         if self.keep_omitted:
             features["u"] = u
         texts = pa.array([name, "source", "target", "0", "1"])
-        prefix = name.replace("delta=", "d").replace(" gamma=", "_g").replace(" omitted=", "_o")
+        prefix = name.replace("minus ", "-").replace("delta=", "d")
+        prefix = prefix.replace(" gamma=", "_g").replace(" omitted=", "_o")
         numbers = pa.array(np.arange(n)).cast(pa.string())
         numbers = pc.utf8_lpad(numbers, len(str(_MOST)), "0")
         return pa.table(
@@ -193,6 +194,11 @@ class SimulatedTables:
                 "label": texts.take(pa.array(3 + yes.astype(np.int8))),
             }
         )
+
+
+def _said(value: float) -> str:
+    """A number in a cell's name, whose sign stays where the name becomes that of a config."""
+    return f"{value:g}".replace("-", "minus ")
 
 
 def _truth(cell: CellModel) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from shiftbench.errors import ContentError
+from shiftbench.hashing import HashedImage, pixel_hash
 from shiftbench.schema import Checks
 
 __all__ = ["FORMATS", "LEVELS", "HashedImage", "check_image", "content_hash", "pixel_hash"]
@@ -179,34 +180,6 @@ def _plain_jpeg(data: bytes) -> _Header | None:
         elif marker not in _PLAIN:
             return None
     return None
-
-
-class HashedImage(bytes):
-    """An encoded image together with its pixels' hash, known where the pixels were made.
-
-    Decoding a small image again to hash it takes as long as a quarter of encoding it. Only what is
-    written is taken at its word: `verify` reads plain bytes and hashes what they decode to.
-
-    Attributes
-    ----------
-    pixels : bytes
-        What `pixel_hash` gives.
-    """
-
-    pixels: bytes
-
-    def __new__(cls, data: bytes, pixels: bytes) -> HashedImage:
-        """The encoded image, and the hash of its pixels."""
-        made = super().__new__(cls, data)
-        made.pixels = pixels
-        return made
-
-
-def pixel_hash(mode: str, width: int, height: int, raw: bytes | memoryview) -> bytes:
-    """sha256 of decoded pixels, row by row, with Pillow's mode and the size."""
-    digest = hashlib.sha256(f"{mode}\x1f{width}\x1f{height}\x1f".encode())
-    digest.update(raw)
-    return digest.digest()
 
 
 def content_hash(data: bytes, identity: str) -> bytes:

@@ -12,6 +12,9 @@ from shiftbench.transforms.corruption import Floats, Pixels
 
 __all__ = ["convolved", "covered", "fractal", "smooth", "soft_top", "trace"]
 
+FINEST = 128
+"""Half cycles a side up to which a fractal field has detail: more would not be seen in a veil."""
+
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in the brightness of a colour (ITU-R BT.601)."""
 
@@ -65,7 +68,7 @@ def fractal(shape: tuple[int, int], roughness: float, rng: np.random.Generator) 
     Frequencies count in cycles a side, so that it looks alike at every size.
     """
     gain = _fractal_gain(shape, roughness)
-    return _standard(rng.standard_normal(shape, dtype=np.float32) * gain, shape)
+    return _standard(rng.standard_normal(gain.shape, dtype=np.float32) * gain, shape)
 
 
 def smooth(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Floats:
@@ -80,8 +83,8 @@ def smooth(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Fl
 @lru_cache(maxsize=8)
 def _fractal_gain(shape: tuple[int, int], roughness: float) -> Floats:
     h, w = shape
-    square = np.arange(h)[:, None] ** 2 * (min(shape) / h) ** 2
-    square = square + np.arange(w) ** 2 * (min(shape) / w) ** 2
+    down, along = np.arange(min(h, FINEST)), np.arange(min(w, FINEST))
+    square = (down * (min(shape) / h))[:, None] ** 2 + (along * (min(shape) / w)) ** 2
     square[0, 0] = 1
     made: Floats = (square ** (-roughness / 2)).astype(np.float32)
     made.flags.writeable = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,17 @@ def planned(builder: Any, seed: int = 0) -> Plan:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     builder = ConceptShift(
-        Given(people(1600)),
+        Given(people(1200)),
         noise_from=("k0",),
         noise_to=("k1",),
-        disagreement=(0.0, 0.1, 0.3),
+        disagreement=(0.0, 0.3),
     )
     return sb.build(builder, tmp_path_factory.mktemp("concept") / "out", measure=QUICK)
 
 
 def test_the_strengths_are_in_the_benchmark(made: Any) -> None:
     table = made.load("strengths", split="train").to_pandas()
-    assert table["intended"].tolist() == [0.0, 0.1, 0.3]
+    assert table["intended"].tolist() == [0.0, 0.3]
     assert (np.abs(table["achieved"] - table["intended"]) < 0.06).all()
 
 
@@ -64,7 +65,7 @@ def test_neither_the_old_label_nor_its_change_is_a_feature(made: Any) -> None:
 def test_the_distance_and_the_loss_of_each_strength_are_measured(made: Any) -> None:
     lines = made.load("severities", split="train").to_pandas()
     lines = lines[lines["distance"] == "gcm"].set_index("parameter")
-    assert lines.index.tolist() == [0.0, 0.1, 0.3]
+    assert lines.index.tolist() == [0.0, 0.3]
     assert lines["shift_p_value"][0.0] > 0.05
     assert lines["shift_p_value"][0.3] <= 0.05
     # Compared on the same examples, what is lost is known well; 0.3 of 1 at most.
@@ -76,7 +77,7 @@ def test_the_distance_and_the_loss_of_each_strength_are_measured(made: Any) -> N
 
 def test_the_card_says_what_is_held(made: Any) -> None:
     card = Path(made.url, "README.md").read_text("utf-8")
-    assert "P(x) P(y &#124; x), fixed: P(x)" in card
+    assert "**P(x)** is held fixed" in card
     assert "Severities" in card
 
 
@@ -167,10 +168,8 @@ def test_adult_by_sex_is_matched_and_built(shared_data: Path, tmp_path: Path) ->
     assert own.set_index("column")["value"]["marital-status"].max() < 0.05
 
 
-def test_millions_of_rows_are_planned_in_seconds() -> None:
-    import time
-
-    n = 300_000
+def test_rows_are_planned_without_a_loop_over_them() -> None:
+    n = 200_000
     rng = np.random.default_rng(0)
     table = pa.table(
         {
@@ -183,7 +182,7 @@ def test_millions_of_rows_are_planned_in_seconds() -> None:
     )
     source = Given(table)
     metadata = source.scan()
-    start = time.perf_counter()
+    start = time.process_time()
     ConceptShift(source).plan(metadata, 0)
     ConceptShift(
         source,
@@ -193,4 +192,4 @@ def test_millions_of_rows_are_planned_in_seconds() -> None:
         target_contexts=("1",),
         match=("x1", "x2"),
     ).plan(metadata, 0)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 15

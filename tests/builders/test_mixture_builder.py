@@ -338,7 +338,7 @@ def test_a_constant_column_is_refused() -> None:
 
 def test_a_stream_that_the_pool_cannot_fill_says_what_it_can() -> None:
     options = {"doses": (), "drift": ("sudden",), "id_test": 0.4, "ood_test": 0.1}
-    with pytest.raises(ConfigurationError, match="it could have [0-9]+") as error:
+    with pytest.raises(ConfigurationError, match="it could have") as error:
         planned(test_size=140, **options)
     could = int(str(error.value).partition("it could have ")[2].split()[0])
     assert could < 140

@@ -457,3 +457,28 @@ def test_colored_digits_of_the_shared_data(shared_data: Any) -> None:
         asked = config.notes["cramers_v_asked"]
         assert config.notes["cramers_v"]["train"] == pytest.approx(asked, abs=0.001)
         assert sum(config.notes["groups"]["train"].values()) > 4500
+
+
+def test_counter_contexts_and_densities_are_designs_of_the_same_builder() -> None:
+    rng = np.random.default_rng(0)
+    n = 1200
+    label, place = rng.choice(["cat", "dog"], n), rng.choice(["indoor", "outdoor"], n)
+    right = rng.random(n) < np.where(place == "indoor", 0.9, 0.5)
+    found = metadata(
+        n,
+        {
+            "label": label.tolist(),
+            "place": place.tolist(),
+            "correct": right.astype(int),
+            "mask_share": rng.choice([0.0, 0.2], n),
+        },
+    )
+    plan = planned(found, design="counter", reference="correct")
+    (config,) = plan.configs
+    assert {"id_test", "ood_test"} <= {s.name for s in config.splits}
+    assert "counter_contexts" in plan.tables
+    names = {"attribute": ""}
+    for design in ("density", "adawac"):
+        plan = planned(found, design=design, variants=("full", "dense"), label="label", **names)
+        assert len(plan.configs) == 2
+        assert all(c.notes["held"] for c in plan.configs)

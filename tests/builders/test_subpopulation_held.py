@@ -19,7 +19,7 @@ from shiftbench.schema import Metadata
 
 from .shared.made_sources import Made, metadata
 
-SEEDS = 150
+SEEDS = 120
 LEVEL = 0.05
 MOST = int(stats.binom.ppf(0.999, SEEDS, LEVEL))
 """A valid test rejects more often in one of a thousand runs of all the seeds."""

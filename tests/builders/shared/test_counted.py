@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,13 +17,14 @@ from ..clustered_rows import ClusteredRows
 weights = st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(any)
 
 
-def literal_hamilton(shares: list[float], total: int) -> list[int]:
-    counts = [int(round(s * total, 9) // 1) for s in shares]
-    rest = [round(round(s * total, 9) - c, 9) for s, c in zip(shares, counts, strict=True)]
+def literal_hamilton(shares: list[Fraction], total: int) -> list[int]:
+    quotas = [s * total for s in shares]
+    counts = [q.numerator // q.denominator for q in quotas]
+    rest = [q - c for q, c in zip(quotas, counts, strict=True)]
     while sum(counts) < total:
         i = max(range(len(rest)), key=lambda j: (rest[j], -j))
         counts[i] += 1
-        rest[i] = -1.0
+        rest[i] = Fraction(-1)
     return counts
 
 
@@ -29,7 +32,7 @@ def literal_hamilton(shares: list[float], total: int) -> list[int]:
 def test_apportion_is_hamiltons_method(found: list[int], total: int) -> None:
     shares = np.array(found) / sum(found)
     made = apportion(shares, total)
-    assert made.tolist() == literal_hamilton(shares.tolist(), total)
+    assert made.tolist() == literal_hamilton([Fraction(w, sum(found)) for w in found], total)
     assert made.sum() == total
     assert np.abs(made - shares * total).max() < 1
     assert (made[shares == 0] == 0).all()
