@@ -77,7 +77,10 @@ class Corruptions:
     name: ClassVar[str] = "corruption"
     version: ClassVar[str] = "1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "scenes": {"source": {"name": "scenes", "n_scenes": 2000}},
+        "scenes": {
+            "source": {"name": "scenes", "n_scenes": 2000},
+            "classes": ("bus", "cat", "dog", "truck"),
+        },
         "imagenet_c": {"corruptions": ("imagenet_c",), "ood_validation": ("imagenet_c_extra",)},
         "gaussian_noise_0.01": {"corruptions": ("gaussian_noise:0.1",)},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import math
 from dataclasses import dataclass
 from typing import IO
 
@@ -57,7 +58,7 @@ class Header:
     @property
     def row(self) -> int:
         """Bytes of a row."""
-        return int(np.prod(self.shape[1:], dtype=object)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
 
 
 def read_header(stream: IO[bytes], path: str) -> Header:

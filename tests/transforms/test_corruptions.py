@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -49,6 +51,18 @@ def test_what_is_said_of_it(name: str) -> None:
         assert kind.low <= kind.identity <= kind.high
         assert kind.identity not in kind.severities
     assert (kind.compute is None) != (kind.moves is None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_has_it_as_it_is(name: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "corruption.md"
+    (line,) = [x for x in page.read_text().splitlines() if x.startswith(f"| `{name}` | ")
+               and len(x.split(" | ")) == 5 and x.split(" | ")[1] in FAMILIES]  # fmt: skip
+    kind = corruption_named(name)
+    cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+    assert cells[1] == kind.family
+    assert cells[4] == kind.summary
+    assert [float(v) for v in cells[3].split(",")] == pytest.approx(kind.severities, abs=0.005)
 
 
 @pytest.mark.parametrize("shape", [(40, 56, 3), (40, 56), (8, 8, 3), (9, 7), (1, 1, 3), (1, 12)])
