@@ -3,7 +3,8 @@
     python performance/image_sources.py [--n 5000] [--side 28]
 
 Builds a benchmark of all examples with one process, three times a source, in turn; prints the
-images a second of processor time of the fastest build, and of reading alone. Needs no data: the images are the digits of scikit-learn.
+images a second of processor time of the fastest build, and of reading alone. Needs no data: the
+images are the digits of scikit-learn.
 """
 
 from __future__ import annotations

@@ -91,7 +91,15 @@ class HashedImage(bytes):
 
 
 def pixel_hash(mode: str, width: int, height: int, raw: bytes | memoryview) -> bytes:
-    """sha256 of decoded pixels, row by row, with Pillow's mode and the size."""
+    """sha256 of decoded pixels, row by row, with Pillow's mode and the size.
+
+    Examples
+    --------
+    >>> pixel_hash("L", 2, 1, bytes([0, 255])).hex()[:8]
+    '41ae0d5c'
+    >>> pixel_hash("L", 1, 2, bytes([0, 255])).hex()[:8]
+    '6f31ce8d'
+    """
     digest = hashlib.sha256(f"{mode}\x1f{width}\x1f{height}\x1f".encode())
     digest.update(raw)
     return digest.digest()

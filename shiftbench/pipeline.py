@@ -274,7 +274,10 @@ def _materialise(
     run: Run,
     show: bool,
 ) -> tuple[Plan, dict[str, ShardReport], dict[str, str]]:
-    """Write every shard; where content is unusable, plan without it and write what changed."""
+    """Write every shard; where content is unusable, plan without it and write what changed.
+
+    The rows' digests stay with the stage.
+    """
     found: dict[str, str] = {}
     units = _Units()
     while True:
@@ -285,7 +288,7 @@ def _materialise(
         reports = {}
         with closing(_write(plan, builder, stage, checks, run, show)) as written:
             for report in written:
-                reports[report.path] = report
+                reports[report.path] = msgspec.structs.replace(report, row_digests=b"")
                 found.update(report.rejected)
                 told = units.reasons(plan, found)
                 if len(told) > limit:
@@ -389,7 +392,7 @@ def _finish(
 ) -> bytes:
     """Measure, write the tables and the card, and make the manifest."""
     plan, work, show = made.plan, stage.work, how.show
-    configs = {c.name: _config_entry(plan, c, made.reports) for c in plan.configs}
+    configs = {c.name: _config_entry(plan, c, made.reports, stage) for c in plan.configs}
     # The last bits of a matrix inverse change with the number of threads; the tables must not.
     with step("measuring memberships", show=show), threadpool_limits(limits=1):
         distances, of_membership = made.builder.measure(plan)
@@ -449,7 +452,7 @@ def _remarks(builder: Builder, verdicts: Sequence[Mapping[str, Any]]) -> Sequenc
 
 
 def _config_entry(
-    plan: Plan, config: ConfigPlan, reports: Mapping[str, ShardReport]
+    plan: Plan, config: ConfigPlan, reports: Mapping[str, ShardReport], stage: Stage
 ) -> ConfigEntry:
     splits = {}
     for split in config.splits:
@@ -458,7 +461,7 @@ def _config_entry(
         splits[split.name] = SplitEntry(
             rows=sum(r.rows for r in mine),
             files=[r.path for r in mine],
-            digest=split_digest(r.row_digests for r in mine),
+            digest=split_digest(stage.row_digests(r.path) for r in mine),
             role=split.role,
             shift=split.shift,
             flag=split.flag,

@@ -60,7 +60,8 @@ class Corruptions:
     Examples
     --------
     >>> from shiftbench.sources import Scenes
-    >>> builder = Corruptions(Scenes(n_scenes=200, size=32), corruptions=("fog=3", "jpeg:40"))
+    >>> source = Scenes(n_scenes=200, size=32)
+    >>> builder = Corruptions(source, classes=("cat", "dog"), corruptions=("fog=3", "jpeg:40"))
     >>> plan = builder.plan(builder.source.scan(), seed=0)
     >>> [split.name for split in plan.configs[0].splits][3:]
     ['ood_validation', 'ood_test_fog_3', 'ood_test_jpeg_at_40']

@@ -21,6 +21,9 @@ Ints = NDArray[np.int64]
 DRAWN_FROM = "drawn_from"
 """The column of a stream that names the group that an example was drawn from."""
 
+SMALL = 2048
+"""Bytes of an example above which it costs more to copy than to pick out."""
+
 
 class Kept:
     """The blocks read last, as other groups may want them next.
@@ -101,21 +104,35 @@ class Cursor:
         )
         held = np.diff(blocks.starts)[self._mine]
         self._whole = float((blocks.sizes[self._mine] * (self._counts / held)).sum()) <= limit
+        self._copied = blocks.row_bytes < SMALL
         self._pass: _Pass | None = None
         self._window = -1
         self._parts: list[pa.RecordBatch] = []
-        self._order: list[tuple[int, int]] = []
+        self._part = self._row = np.empty(0, np.int64)
 
-    def example(self, taken: int) -> pa.RecordBatch:
-        """The example that comes after so many, and the group's name in a column of its own."""
-        number, place = divmod(taken, len(self._rows))
-        if self._pass is None or self._pass.number != number:
-            self._pass, self._window = self._planned(number), -1
-        window = bisect.bisect_right(self._pass.begins, place) - 1
-        if window != self._window:
-            self._load(self._pass, window)
-        part, row = self._order[place - self._pass.begins[window]]
-        return self._parts[part].slice(row, 1)
+    def examples(self, taken: int, n: int) -> list[pa.RecordBatch]:
+        """The n examples that come after so many, each with the group's name.
+
+        Small ones are copied together; large ones stay where they are, and are a batch each.
+        """
+        found: list[pa.RecordBatch] = []
+        while n:
+            number, place = divmod(taken, len(self._rows))
+            if self._pass is None or self._pass.number != number:
+                self._pass, self._window = self._planned(number), -1
+            window = bisect.bisect_right(self._pass.begins, place) - 1
+            if window != self._window:
+                self._load(self._pass, window)
+            start = place - self._pass.begins[window]
+            row = self._row[start : start + n]
+            if self._copied:
+                found.append(self._parts[0].take(pa.array(row)))
+            else:
+                part = self._part[start : start + n].tolist()
+                at = zip(part, row.tolist(), strict=True)
+                found += [self._parts[p].slice(r, 1) for p, r in at]
+            taken, n = taken + len(row), n - len(row)
+        return found
 
     def _planned(self, number: int) -> _Pass:
         if self._whole:
@@ -137,12 +154,15 @@ class Cursor:
             first = sorted(wanted, key=lambda i: not self._kept.has(int(self._mine[i])))
             parts = {i: self._taken(i) for i in first}
             self._parts = [parts[i] for i in wanted]
+            if self._copied:
+                joined = pa.Table.from_batches(self._parts).combine_chunks()
+                self._parts = joined.to_batches()
         sizes = [len(part) for part in self._parts]
         part = np.repeat(np.arange(len(sizes)), sizes)
         row = np.arange(len(part)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         ident = f"{self._ident}|{self._name}|{planned.number}|{window}"
         order = stream(self._seed, "interleave examples", ident).permutation(len(part))
-        self._order = list(zip(part[order].tolist(), row[order].tolist(), strict=True))
+        self._part, self._row = part[order], row[order]
         self._window = window
 
     def _taken(self, i: int) -> pa.RecordBatch:

@@ -51,6 +51,11 @@ class Blocks:
         """Of every file."""
         return self.files[0][1].schema.to_arrow_schema()
 
+    @property
+    def row_bytes(self) -> float:
+        """Of an example, on average."""
+        return float(self.sizes.sum() / self.starts[-1])
+
     def read(self, block: int) -> pa.Table:
         """All rows of a block."""
         at, group = self.place[block].tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import hashlib
 import json
 import sys
@@ -10,20 +9,20 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 from datasets.iterable_dataset import _BaseExamplesIterable
+from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.statistics import stream
 from shiftbench.store.location import Location
 from shiftbench.store.manifest import SplitEntry
 
-from .cursors import DRAWN_FROM, Cursor, Kept
+from .cursors import DRAWN_FROM, SMALL, Cursor, Kept
 from .groups import Blocks, Groups, read_blocks, read_groups
 from .rewards import Rewards
 from .sampling import default_temperature, probabilities, upper_confidence
@@ -31,8 +30,13 @@ from .sampling import default_temperature, probabilities, upper_confidence
 __all__ = ["Interleaved", "interleave"]
 
 MAX_SHARDS = 5040
+
+# How many draws share a stream of random numbers, and how many are made at a time.
 _NUMBERS = 1024
 _AT_ONCE = 32
+_SMALL_AT_ONCE = 256
+
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,32 +96,32 @@ class _Draws(_BaseExamplesIterable):  # type: ignore[misc]
         return self.drawing.method == "upper_confidence_bound"
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for key, examples in self._batches(1):
-            yield key, examples[0].to_pylist()[0]
+        for key, table in self._tables(1):
+            yield key, table.to_pylist()[0]
 
     def _iter_arrow(self) -> Iterator[tuple[str, pa.Table]]:
-        for key, examples in self._batches(_AT_ONCE):
-            yield key, pa.Table.from_batches(examples)
+        return self._tables(_SMALL_AT_ONCE if self.drawing.blocks.row_bytes < SMALL else _AT_ONCE)
 
-    def _batches(self, at_once: int) -> Iterator[tuple[str, list[pa.RecordBatch]]]:
+    def _tables(self, at_once: int) -> Iterator[tuple[str, pa.Table]]:
         """The examples, up to so many at a time."""
-        drawn, group, cursors = self._begun()
+        drawn, choose, cursors = self._begun()
         length = self._length()
         start = sum(drawn)
         while length is None or start < length:
             stop = start + at_once - start % at_once
             if length is not None:
                 stop = min(stop, length)
-            examples = []
-            for i in range(start, stop):
-                at = group(i)
-                examples.append(cursors[at].example(drawn[at]))
-                drawn[at] += 1
-            yield f"{start}", examples
+            chosen = choose(start, stop)
+            found: list[pa.RecordBatch] = []
+            for at, n in enumerate(np.bincount(chosen, minlength=len(cursors)).tolist()):
+                if n:
+                    found += cursors[at].examples(drawn[at], n)
+                    drawn[at] += n
+            yield f"{start}", _in_order(found, chosen)
             start = stop
 
-    def _begun(self) -> tuple[list[int], Callable[[int], int], list[Cursor]]:
-        """How many were drawn of each group, from which the next comes, and each group's."""
+    def _begun(self) -> tuple[list[int], Callable[[int, int], Codes], list[Cursor]]:
+        """How many were drawn of each group, from which the next come, and each group's."""
         if self._state_dict is None:
             self._init_state_dict()
         assert self._state_dict is not None
@@ -130,21 +134,21 @@ class _Draws(_BaseExamplesIterable):  # type: ignore[misc]
         self.drawn = self._state_dict["drawn"]
         first, last = self.part
         ident = f"{first}-{last} of {self.drawing.shards}|{self.key}"
-        return self.drawn, self._chooser(ident), self._cursors(ident)
+        numbers = _Numbers(self.drawing.seed, ident)
 
-    def _chooser(self, ident: str) -> Callable[[int], int]:
-        """From the number of a draw to its group."""
+        def choose(start: int, stop: int) -> Codes:
+            ends = np.cumsum(self.probabilities())
+            found = np.searchsorted(ends, numbers.between(start, stop), side="right")
+            return np.minimum(found, len(ends) - 1)
+
+        return self.drawn, choose, self._cursors(ident)
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Of the next draw."""
         drawing = self.drawing
-        numbers = _Numbers(drawing.seed, ident)
-        if not self._learns:
-            fixed = probabilities(drawing.groups.sizes, drawing.method, drawing.temperature)
-            return partial(_group_at, np.cumsum(fixed).tolist(), numbers)
-
-        def learnt(i: int) -> int:
-            now = upper_confidence(self.rewards.means, self.drawn, drawing.temperature)
-            return _group_at(np.cumsum(now).tolist(), numbers, i)
-
-        return learnt
+        if self._learns:
+            return upper_confidence(self.rewards.means, self.drawn, drawing.temperature)
+        return probabilities(drawing.groups.sizes, drawing.method, drawing.temperature)
 
     def _cursors(self, ident: str) -> list[Cursor]:
         drawing = self.drawing
@@ -221,23 +225,29 @@ def check_state(state: Any, identity: str) -> None:
                 check_state(value, identity)
 
 
+def _in_order(found: Sequence[pa.RecordBatch], chosen: Codes) -> pa.Table:
+    """Examples that come group by group, in the order of the draws."""
+    place = np.empty(len(chosen), np.int64)
+    place[np.argsort(chosen, kind="stable")] = np.arange(len(chosen))
+    if len(found) == len(chosen):
+        return pa.Table.from_batches([found[i] for i in place.tolist()])
+    return pa.Table.from_batches(found).combine_chunks().take(pa.array(place)).combine_chunks()
+
+
 class _Numbers:
     """The uniform number of each draw, found without those before it."""
 
     def __init__(self, seed: int, ident: str) -> None:
         self._seed, self._ident = seed, ident
-        self._at, self._some = -1, [0.0]
+        self._at, self._some = -1, np.empty(0)
 
-    def __getitem__(self, i: int) -> float:
-        at, place = divmod(i, _NUMBERS)
+    def between(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Of some draws, all in one run of `_NUMBERS`."""
+        at, place = divmod(start, _NUMBERS)
         if at != self._at:
             made = stream(self._seed, "interleave draws", f"{self._ident}|{at}")
-            self._at, self._some = at, made.random(_NUMBERS).tolist()
-        return self._some[place]
-
-
-def _group_at(ends: list[float], numbers: _Numbers, i: int) -> int:
-    return min(bisect.bisect_right(ends, numbers[i]), len(ends) - 1)
+            self._at, self._some = at, made.random(_NUMBERS)
+        return self._some[place : place + stop - start]
 
 
 def _in_worker() -> bool:
@@ -265,12 +275,8 @@ class Interleaved(datasets.IterableDataset):  # type: ignore[misc]
     def probabilities(self) -> dict[str, float]:
         """With which the next example comes from each group."""
         draws = self._draws
-        drawing = draws.drawing
-        if drawing.method == "upper_confidence_bound":
-            found = upper_confidence(draws.rewards.means, draws.drawn, drawing.temperature)
-        else:
-            found = probabilities(drawing.groups.sizes, drawing.method, drawing.temperature)
-        return dict(zip(drawing.groups.names, found.tolist(), strict=True))
+        found = draws.probabilities().tolist()
+        return dict(zip(draws.drawing.groups.names, found, strict=True))
 
     def report(self, group: str | Sequence[str], values: Any) -> None:
         """Tell what was learnt from examples, for the method "upper_confidence_bound".

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import pyarrow as pa
@@ -246,6 +247,11 @@ class Table:
             raise ConfigurationError(
                 f"{where}: a column has no name; name it in the table, or leave it out with "
                 "drop=('',)"
+            )
+        if any(category(c) == "Cc" for c in name):
+            raise ConfigurationError(
+                f"{where}: the name of the column {name!r} holds control characters, with which "
+                "data sets cannot be read; rename it, or leave it out with drop"
             )
         taken = name in RESERVED or any(
             name == new and old is not None and old != new

@@ -76,6 +76,11 @@ class Stage:
         # Where the machine itself went down, a file may have its size and not its content.
         return found if size_and_hash(self.work, path) == (found.size, found.sha256) else None
 
+    def row_digests(self, path: str) -> bytes:
+        """Those of a file that was written, 32 bytes a row: all files' may not fit into memory."""
+        found = self.notes.read(_report_name(path))
+        return msgspec.msgpack.decode(found, type=ShardReport).row_digests
+
     def reported(self, paths: Iterable[str]) -> set[str]:
         """Files of which an earlier run said something, be it out of date."""
         return {path for path in paths if self.notes.exists(_report_name(path))}

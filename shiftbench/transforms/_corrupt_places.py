@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftbench.transforms.corruption import Floats, Pixels, Places
+from shiftbench.transforms.corruption import Compute, Floats, Moves, Pixels, Places
 
-__all__ = ["mirrored", "nearest", "sampled"]
+__all__ = ["mirrored", "moving", "nearest", "sampled"]
 
 Index = NDArray[np.int64]
 
@@ -52,6 +52,15 @@ def sampled(pixels: Pixels, places: Places) -> Floats:
         return _mixed(a, b, beside)
 
     return _mixed(line(top), line(bottom), below)
+
+
+def moving(moves: Moves) -> Compute:
+    """What shows a picture at the places that `moves` gives."""
+
+    def compute(pixels: Pixels, value: float, rng: np.random.Generator) -> Floats:
+        return sampled(pixels, moves((pixels.shape[0], pixels.shape[1]), value, rng))
+
+    return compute
 
 
 def _between(at: Floats, n: int) -> tuple[Index, Index, Floats]:

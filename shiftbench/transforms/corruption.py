@@ -88,11 +88,12 @@ class Corruption:
         Whether only whole numbers are allowed.
     compute : callable
         From (rows, columns, channels) of uint8, value and generator to pixels of the same shape,
-        or to floats from 0 to 255 that are yet to be clipped and rounded. None where pixels only
-        move.
+        or to floats from 0 to 255 that are yet to be clipped and rounded.
     moves : callable, optional
         From (rows, columns), value and generator to where each pixel is taken from; masks and
         boxes move along.
+    random : bool
+        Whether anything is drawn.
     """
 
     name: str
@@ -104,9 +105,10 @@ class Corruption:
     identity: float | None
     low: float
     high: float
-    compute: Compute | None = field(default=None, repr=False)
+    compute: Compute = field(repr=False)
     moves: Moves | None = field(default=None, repr=False)
     whole: bool = False
+    random: bool = True
 
     def check(self, value: Any) -> float:
         """The value as a float, if it is allowed.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ContentError
 from shiftbench.statistics import stream
-from shiftbench.transforms._corrupt_places import nearest, sampled
+from shiftbench.transforms._corrupt_places import nearest
 from shiftbench.transforms.corruption import (
     CorruptionStep,
     Floats,
@@ -20,6 +20,9 @@ from shiftbench.transforms.corruption import (
 )
 
 __all__ = ["corrupt_boxes", "corrupt_image", "corrupt_mask"]
+
+
+_NOTHING_DRAWN = np.random.default_rng(0)
 
 
 def corrupt_image(pixels: Pixels, step: CorruptionStep | str, *, seed: int, ident: str) -> Pixels:
@@ -70,13 +73,9 @@ def corrupt_image(pixels: Pixels, step: CorruptionStep | str, *, seed: int, iden
         return pixels.copy()
     kind = corruption_named(chosen.name)
     assert chosen.value is not None
+    rng = _stream(chosen, seed, ident) if kind.random else _NOTHING_DRAWN
     planes = np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1))
-    places = _places(chosen, planes.shape[:2], seed, ident)
-    if places is not None:
-        made: Pixels | Floats = sampled(planes, places)
-    else:
-        assert kind.compute is not None
-        made = kind.compute(planes, chosen.value, _stream(chosen, seed, ident))
+    made = kind.compute(planes, chosen.value, rng)
     return _stored(made).reshape(pixels.shape)
 
 

@@ -101,6 +101,7 @@ GAUSSIAN_BLUR = Corruption(
     low=0,
     high=100,
     compute=_gaussian,
+    random=False,
 )
 DEFOCUS_BLUR = Corruption(
     name="defocus_blur",
@@ -113,6 +114,7 @@ DEFOCUS_BLUR = Corruption(
     low=0,
     high=100,
     compute=_defocus,
+    random=False,
 )
 MOTION_BLUR = Corruption(
     name="motion_blur",
@@ -137,6 +139,7 @@ ZOOM_BLUR = Corruption(
     low=1,
     high=4,
     compute=_zoom,
+    random=False,
 )
 GLASS_BLUR = Corruption(
     name="glass_blur",

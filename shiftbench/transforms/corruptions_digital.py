@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftbench.transforms._corrupt_fields import LUMA, smooth
+from shiftbench.transforms._corrupt_places import moving
 from shiftbench.transforms.corruption import SIDE, Corruption, Floats, Pixels, Places, pixel
 
 __all__ = ["CONTRAST", "ELASTIC", "JPEG", "PIXELATE", "POSTERIZE", "QUANTIZE", "SATURATION"]
@@ -113,6 +114,7 @@ CONTRAST = Corruption(
     low=0,
     high=1,
     compute=_contrast,
+    random=False,
 )
 SATURATION = Corruption(
     name="saturation",
@@ -125,6 +127,7 @@ SATURATION = Corruption(
     low=0,
     high=100,
     compute=_saturation,
+    random=False,
 )
 JPEG = Corruption(
     name="jpeg",
@@ -137,6 +140,7 @@ JPEG = Corruption(
     low=1,
     high=100,
     compute=_jpeg,
+    random=False,
     whole=True,
 )
 PIXELATE = Corruption(
@@ -151,6 +155,7 @@ PIXELATE = Corruption(
     low=0,
     high=SIDE,
     compute=_pixelate,
+    random=False,
 )
 ELASTIC = Corruption(
     name="elastic",
@@ -163,6 +168,7 @@ ELASTIC = Corruption(
     identity=0,
     low=0,
     high=50,
+    compute=moving(_elastic),
     moves=_elastic,
 )
 POSTERIZE = Corruption(
@@ -176,6 +182,7 @@ POSTERIZE = Corruption(
     low=1,
     high=8,
     compute=_posterize,
+    random=False,
     whole=True,
 )
 QUANTIZE = Corruption(
@@ -189,5 +196,6 @@ QUANTIZE = Corruption(
     low=2,
     high=256,
     compute=_quantize,
+    random=False,
     whole=True,
 )

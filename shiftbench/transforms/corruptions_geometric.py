@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from shiftbench.transforms._corrupt_places import moving
 from shiftbench.transforms.corruption import SIDE, Corruption, Places, pixel
 
 __all__ = ["ROTATE", "SCALE", "SHEAR", "TRANSLATE"]
@@ -67,6 +68,7 @@ TRANSLATE = Corruption(
     identity=0,
     low=0,
     high=SIDE,
+    compute=moving(_translate),
     moves=_translate,
 )
 ROTATE = Corruption(
@@ -79,6 +81,7 @@ ROTATE = Corruption(
     identity=0,
     low=0,
     high=180,
+    compute=moving(_rotate),
     moves=_rotate,
 )
 SCALE = Corruption(
@@ -91,6 +94,7 @@ SCALE = Corruption(
     identity=1,
     low=1,
     high=8,
+    compute=moving(_scale),
     moves=_scale,
 )
 SHEAR = Corruption(
@@ -103,5 +107,6 @@ SHEAR = Corruption(
     identity=0,
     low=0,
     high=2,
+    compute=moving(_shear),
     moves=_shear,
 )

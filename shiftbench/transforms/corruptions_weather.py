@@ -174,4 +174,5 @@ BRIGHTNESS = Corruption(
     low=-1,
     high=1,
     compute=brightened,
+    random=False,
 )

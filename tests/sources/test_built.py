@@ -314,3 +314,16 @@ class TestPredictions:
     def test_predictions_of_other_examples(self, small, tmp_path):
         with pytest.raises(ConfigurationError, match="no example of the benchmark"):
             self.scan(small, tmp_path, [{"example_id": "z", "score": 1.0}])
+
+
+def test_a_benchmark_of_a_table_keeps_its_features(tmp_path):
+    rows = "\n".join(f"r{i:02d},{i},{i % 3},{'ab'[i % 2]}" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"id,age,score,label\n{rows}\n")
+    table = sb.sources.Table(str(tmp_path / "t.csv"), id_column="id", features=("age", "score"))
+    first = sb.build(Whole(table), tmp_path / "first", measure=False)
+    source = BuiltBenchmark(first.url)
+    found = source.scan()
+    assert found.content == {}
+    assert set(found.columns) == {"age", "score"}
+    assert found.examples["age"].to_pylist() == list(range(40))
+    assert sb.build(Whole(source), tmp_path / "second", measure=False).digest == first.digest
