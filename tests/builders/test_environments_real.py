@@ -92,18 +92,20 @@ def test_workplaces_of_adult(shared_data: Path, tmp_path: Path) -> None:
     source = Table(
         str(shared_data / "adult" / "adult.csv.gz"), missing=("?",), drop=("fnlwgt", "education")
     )
-    builder = Environments(
-        source, environment="workclass", label="income-per-year", min_clusters=500,
-        target_unlabeled=0.2,
-    )  # fmt: skip
-    bench = sb.build(builder, tmp_path / "out", measure=False)
-    tasks = [n for n, c in bench.manifest.configs.items() if c.kind == "task"]
-    assert len(tasks) == 6  # of eight, two have fewer than 500 people
-    config = bench.manifest.configs[tasks[0]]
-    assert set(config.splits) == {
-        "train", "validation", "id_test", "ood_validation", "ood_test", "target_unlabeled",
+    options: dict[str, Any] = {
+        "environment": "workclass", "label": "income-per-year", "min_clusters": 500,
     }  # fmt: skip
-    stream = bench.interleave(tasks[0], method="temperature", length=2000)
+    every = Environments(source, **options).plan(source.scan(), 0)
+    assert len(every.configs) == 6  # of eight, two have fewer than 500 people
+    one = Environments(
+        source, held_out=("Private",), target_unlabeled=0.2, ood_validation="none", **options
+    )
+    bench = sb.build(one, tmp_path / "out", measure=False)
+    config = bench.manifest.configs["held_out_private"]
+    assert set(config.splits) == {
+        "train", "validation", "id_test", "ood_test", "target_unlabeled",
+    }  # fmt: skip
+    stream = bench.interleave("held_out_private", method="temperature", length=2000)
     shown = [e["drawn_from"] for e in stream]
     assert set(shown) == set(stream.groups)
     assert len(shown) == 2000
