@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from typing import Any, ClassVar, Literal
 
@@ -155,6 +155,8 @@ class MetaShift:
 
     def plan(self, metadata: Metadata, seed: int, excluded: frozenset[str] = frozenset()) -> Plan:
         """Subsets, membership and tasks; see `Plan`."""
+        if "label" in metadata.examples.column_names:  # the contexts name the class already
+            metadata = replace(metadata, examples=metadata.examples.drop_columns("label"))
         found = self._find(metadata, excluded)
         unions = self._unions(found)
         kept = found.kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ Rows = NDArray[np.int64]
 CONTEXT = "context"
 """As an attribute: not a column, but which of some contexts an image's class stands in."""
 
-_OWN = ("label", "is_ood", "subset")
+_OWN = ("is_ood", "subset")
 """Columns that splits bring; a source's column of such a name would be written twice."""
 
 
@@ -143,7 +143,8 @@ def labelled(
     ----------
     metadata : Metadata
     label : str
-        The column that holds the class. "" takes the column `label`, or else the class whose
+        The column that holds the class; another column of the name `label` becomes `source_label`.
+        "" takes the column `label`, or else the class whose
         contexts the source tells; images with two of the classes are left out.
     classes : sequence of str
         Those to take, in this order; by default all.
@@ -183,23 +184,32 @@ def labelled(
         )
     need_varying(found.take(kept), taken_out or "class", "label")
     own = _kept(metadata, kept)
-    columns = [c for c in own.examples.column_names if c not in (taken_out, *drop)]
-    clash = [c for c in columns if c in _OWN]
-    if clash:
-        raise ConfigurationError(
-            f"the source has a column {clash[0]!r}, which is the name of one of the benchmark's "
-            f"own; name it with --label, or rename it in the source"
-        )
-    own = replace(
-        own,
-        examples=own.examples.select(columns),
-        columns=tuple(c for c in own.columns if c in columns),
-    )
+    own = _without(own, {taken_out, *drop})
     units = own.examples["cluster_id"].combine_chunks().dictionary_encode().indices
     counts = {"examples_without_a_class": int((found.codes < 0).sum()) - without}
     if without:
         counts["examples_with_several_classes"] = without
     return Labelled(own, found.take(kept), units.to_numpy().astype(np.int64), counts)
+
+
+def _without(metadata: Metadata, gone: Collection[str | None]) -> Metadata:
+    """The metadata without some columns; a column `label` that is not the class is renamed."""
+    names = {c: c for c in metadata.examples.column_names if c not in gone}
+    if "label" in names:
+        names["label"] = "source_label"
+    clash = [c for c in names if c in _OWN]
+    if "label" in names and "source_label" in names.keys() - {"label"}:
+        clash.append("source_label")
+    if clash:
+        raise ConfigurationError(
+            f"the source has a column {clash[0]!r}, which is the name of one of the benchmark's "
+            "own; rename it in the source, or leave it out there"
+        )
+    return replace(
+        metadata,
+        examples=metadata.examples.select(list(names)).rename_columns(list(names.values())),
+        columns=tuple(names[c] for c in metadata.columns if c in names),
+    )
 
 
 def _kept(metadata: Metadata, rows: Rows) -> Metadata:

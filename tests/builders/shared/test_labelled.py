@@ -70,7 +70,12 @@ def test_unusable_examples_and_changed_copies_of_them_are_left_out() -> None:
         ({"label": ["a", "a"]}, {}, "the value 'a'"),
         ({"label": ["a", "b"]}, {"classes": ("a", "x")}, "'x'"),
         ({"label": ["a", "b"]}, {"images": True}, "no column of images"),
-        ({"label": ["a", "b"], "kind": ["a", "b"]}, {"label": "kind"}, "'label'"),
+        ({"label": ["a", "b"], "subset": ["a", "b"]}, {}, "'subset'"),
+        (
+            {"label": [0, 1], "kind": ["a", "b"], "source_label": [0, 1]},
+            {"label": "kind"},
+            "'source_label'",
+        ),
         ({"kind": pa.array([[1], [2]])}, {"label": "kind"}, "holds list"),
     ],
 )
@@ -83,3 +88,10 @@ def test_classes_have_to_be_named_where_every_image_holds_several() -> None:
     contexts = [(i, subject, "yard") for i in range(4) for subject in ("cat", "tree")]
     with pytest.raises(ConfigurationError, match="name the classes to tell apart with --classes"):
         labelled(metadata(4, contexts=contexts))
+
+
+def test_a_label_that_is_not_the_class_is_kept_under_another_name() -> None:
+    made = metadata(2, {"label": ["a", "b"], "kind": ["x", "y"]}, content=("label", "kind"))
+    found = labelled(made, "kind")
+    assert found.examples["source_label"].to_pylist() == ["a", "b"]
+    assert found.metadata.columns == ("source_label",)
