@@ -183,6 +183,8 @@ def _config(
     }
     if matched.notes:
         notes["matching"] = matched.notes
+    if matched.warnings:
+        notes["warnings"] = list(matched.warnings)
     if chosen:
         notes["choice"] = {
             **chosen,

@@ -14,6 +14,7 @@ _ADULT: Mapping[str, Any] = {
     "name": "table",
     "missing": ("?",),
     "drop": ("fnlwgt", "relationship", "education", "native-country"),
+    "license": "cc-by-4.0",
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -25,7 +26,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "source_context": "Male",
         "target_contexts": ("Female",),
         "match": ("age", "education-num", "hours-per-week", "marital-status"),
-        "bins": 6,
+        "bins": 10,
     },
     "adult_workclass": {
         "source": _ADULT,
@@ -39,7 +40,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "Federal-gov+Local-gov+State-gov",
         ),
         "match": ("age", "education-num", "hours-per-week", "sex"),
-        "bins": 6,
+        "bins": 10,
     },
     "adult_age": {
         "source": _ADULT,

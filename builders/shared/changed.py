@@ -87,8 +87,9 @@ class ChangedReader:
         ContentError
             The content cannot be read or decoded.
         """
-        where, example_id, change = json.loads(locator)
-        content = self._read(where)
+        text, mark, part = locator.partition("\x1f")  # of examples that share a locator
+        where, example_id, change = json.loads(text)
+        content = self._read(where + mark + part)
         if not change:
             return content
         pixels = self._change(decode_image(content["image"]), change, example_id)

@@ -169,12 +169,7 @@ def labelled(
             "changes images; sources with images: `shiftbench list`"
         )
     found, taken_out, without = _classes(metadata, label, tuple(classes))
-    gone = {unchanged_id(e) for e in excluded} | set(excluded)
-    unusable = np.zeros(len(found.codes), bool)
-    if gone:
-        unusable = pc.is_in(
-            metadata.examples["example_id"], pa.array(sorted(gone), pa.string())
-        ).to_numpy(zero_copy_only=False)
+    unusable = _unusable(metadata, excluded)
     kept = np.flatnonzero((found.codes >= 0) & ~unusable)
     if taken_out is None and not len(kept):
         some = ", ".join(found.names[:6]) + " …" * (len(found.names) > 6)
@@ -190,6 +185,18 @@ def labelled(
     if without:
         counts["examples_with_several_classes"] = without
     return Labelled(own, found.take(kept), units.to_numpy().astype(np.int64), counts)
+
+
+def _unusable(metadata: Metadata, excluded: frozenset[str]) -> NDArray[np.bool_]:
+    """Which examples are excluded themselves, or by a changed copy of them."""
+    ids = metadata.examples["example_id"]
+    if not excluded:
+        return np.zeros(len(ids), bool)
+    named = pa.array(sorted(excluded), pa.string())
+    copies = named.filter(pc.invert(pc.is_in(named, ids.combine_chunks())))
+    gone = pa.array(sorted(map(unchanged_id, copies.to_pylist())), pa.string())
+    either = pc.or_(pc.is_in(ids, named), pc.is_in(ids, gone))
+    return np.asarray(either.to_numpy())
 
 
 def _without(metadata: Metadata, gone: Collection[str | None]) -> Metadata:

@@ -63,6 +63,12 @@ def test_only_what_is_to_be_changed_is_changed() -> None:
     assert seen == [("invert=1", "e1")]
 
 
+def test_the_part_of_a_shared_locator_goes_to_the_source() -> None:
+    reader = ChangedReader(lambda locator: {"image": locator}, lambda *_: pytest.fail("changed"))
+    shared = changed_locator("file\x1e.parquet", "e1", "")
+    assert reader(f"{shared}\x1f17") == {"image": "file\x1e.parquet\x1f17"}
+
+
 @pytest.mark.parametrize("data", [b"", b"not an image", encoded("RGB")[:60]])
 def test_what_cannot_be_decoded_is_content_that_cannot_be_used(data: bytes) -> None:
     with pytest.raises(ContentError):

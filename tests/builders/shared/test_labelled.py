@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -95,3 +97,10 @@ def test_a_label_that_is_not_the_class_is_kept_under_another_name() -> None:
     found = labelled(made, "kind")
     assert found.examples["source_label"].to_pylist() == ["a", "b"]
     assert found.metadata.columns == ("source_label",)
+
+
+def test_an_id_that_looks_like_a_copy_excludes_itself_alone() -> None:
+    made = metadata(4, {"label": ["a", "b", "a", "b"]})
+    ids = pa.array(["a", "a~b", "c", "d"])
+    made = replace(made, examples=made.examples.set_column(0, "example_id", ids))
+    assert labelled(made, excluded=frozenset({"a~b"})).ids().to_pylist() == ["a", "c", "d"]
