@@ -30,6 +30,9 @@ RuleName = Literal["flip", "region", "threshold", "annotators"]
 
 LOW_HIGH = ("low", "high")
 
+OFF = 0.1
+"""A disagreement that is off by more than this share of the one asked for is told."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -164,12 +167,18 @@ def made_config(
         splits.append(_unlabeled(parts["target_unlabeled"], found.label.names))
     config = change.rule
     lines, steps, said = [], {}, {}
+    warnings: list[str] = []
     control = next((f"ood_test_{s}" for s, v in _by_level(names, levels) if not v.wanted), None)
     for slugged, level in _by_level(names, levels):
         name = f"ood_test_{slugged}"
         title = f"disagreement {level.wanted:g}"
         splits.append(_split(found, rule, level.knob, name, "ood_test", target, title))
         estimate = achieved(rule.relabelled(level.knob, target), found.cluster[target])
+        if abs(level.expected - level.wanted) > OFF * level.wanted:
+            warnings.append(
+                f"{name}: a disagreement of {level.wanted:g} was asked for, and the nearest that "
+                f"the column allows is {level.expected:.3g} (counted on train and validation)"
+            )
         lines.append(strength_row(config, name, change.rule, rule, level, estimate))
         said[name] = {
             "intended": level.wanted,
@@ -198,6 +207,7 @@ def made_config(
             "so at every greater one"
             + ("; id_test holds them too, under the source's rule" if paired else "")
         ),
+        "warnings": warnings,
     }
     features: Mapping[str, Feature] = {
         "label": ClassLabel(found.label.names),

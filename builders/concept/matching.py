@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
 
-from ..shared.categories import categories, column_named, need_varying, numbers
+from ..shared.categories import categories, need_varying, numbers
 from ..shared.counted import ring_ranks
 from ..shared.division import uniforms
 from ..shared.labelled import Labelled
 from .contexts import Sides
+from .remaining import is_number, mean_differences, need_overlap_inside, warnings_of
 
 __all__ = ["Matched", "match_overlap", "match_strata", "unmatched"]
 
@@ -28,12 +29,6 @@ MOST_FITTED = 20_000
 """A propensity is fitted to at most so many examples."""
 BETWEEN = (0.1, 0.9)
 """Probabilities of the target between which an example counts as overlapping."""
-NO_OVERLAP = 0.95
-"""AUC by which a column that was cut tells the sides apart inside its ranges, where they share
-ranges and hardly a value."""
-LARGE = 0.1
-"""A standardised mean difference that is worth a warning (Austin, Statistics in Medicine 28 (2009),
-3083–3107)."""
 _AT_ONCE = 2**16
 _PENALTY = 100.0  # weak: a shrunk propensity would see an overlap where there is none
 
@@ -121,16 +116,9 @@ def match_strata(
         **_kept(found, sides, kept[0], kept[1]),
     }
     _need(notes, least, "match on fewer columns, lower --bins, or lower --min-clusters")
-    for name, values in _numbers_of(found, columns):
-        auc = _auc_in_strata(values, kept, strata)
-        if not 1 - NO_OVERLAP < auc < NO_OVERLAP:
-            raise ConfigurationError(
-                f"no overlap of the covariates: {name!r} was cut into {bins} ranges, and inside "
-                f"them it still tells source from target (AUC {auc:.3f}); raise --bins, name other "
-                "contexts, or leave it out of match"
-            )
-    notes["standardised_mean_differences"] = left = _left(found, columns, kept)
-    return Matched(kept[0], kept[1], strata, notes, _warnings(left, "raise --bins"))
+    need_overlap_inside(found, columns, kept, strata, bins)
+    notes["standardised_mean_differences"] = left = mean_differences(found, columns, kept)
+    return Matched(kept[0], kept[1], strata, notes, warnings_of(left, "raise --bins"))
 
 
 def match_overlap(
@@ -200,71 +188,14 @@ def match_overlap(
         **_kept(found, sides, kept[0], kept[1]),
     }
     _need(notes, least, f"{told}: match on fewer columns, or lower --min-clusters")
-    notes["standardised_mean_differences"] = left = _left(found, columns, kept)
+    notes["standardised_mean_differences"] = left = mean_differences(found, columns, kept)
     advice = "the propensity does not fit; take --method strata"
-    return Matched(kept[0], kept[1], found.label.codes, notes, _warnings(left, advice))
-
-
-def _is_number(found: Labelled, name: str) -> bool:
-    kind = column_named(found.examples, name, "match").type
-    t = pa.types
-    return bool(
-        t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind) or t.is_temporal(kind)
-    )
-
-
-def _numbers_of(found: Labelled, columns: Sequence[str]) -> Iterator[tuple[str, Floats]]:
-    for name in columns:
-        if _is_number(found, name):
-            yield name, numbers(found.examples, name, "match")
-
-
-def _auc_in_strata(values: Floats, kept: Sequence[Codes], strata: Codes) -> float:
-    """P(source < target) + P(equal) / 2 of pairs in one stratum; 0.5 where there is no pair."""
-    rows = np.concatenate(kept)
-    target = np.repeat([0, 1], [len(k) for k in kept])
-    own = np.nan_to_num(values[rows])  # the missing have strata of their own
-    order = np.lexsort((own, strata[rows]))
-    own, stratum, target = own[order], strata[rows][order], target[order]
-    new = np.diff(stratum, prepend=-1) != 0
-    tie = np.cumsum(new | (np.diff(own, prepend=np.nan) != 0)) - 1
-    of = [np.bincount(tie[target == side], minlength=int(tie[-1]) + 1) for side in (0, 1)]
-    place = np.cumsum(new) - 1
-    stratum_of_tie = np.zeros(len(of[0]), np.int64)
-    stratum_of_tie[tie] = place
-    sums = [np.bincount(place[target == side], minlength=int(place[-1]) + 1) for side in (0, 1)]
-    before = np.cumsum(sums[0]) - sums[0]
-    below = np.cumsum(of[0]) - of[0] - before[stratum_of_tie]
-    pairs = float((sums[0] * sums[1]).sum())
-    return float((of[1] * (below + of[0] / 2)).sum()) / pairs if pairs else 0.5
-
-
-def _left(found: Labelled, columns: Sequence[str], kept: Sequence[Codes]) -> dict[str, float]:
-    """Standardised mean differences, target − source, of the matched columns of numbers."""
-    told = {}
-    for name, values in _numbers_of(found, columns):
-        source, target = (v[~np.isnan(v)] for v in (values[k] for k in kept))
-        if not len(source) or not len(target):
-            continue
-        spread = float(np.sqrt((source.var() + target.var()) / 2))
-        apart = float(target.mean() - source.mean())
-        if spread or not apart:
-            told[name] = round(apart / spread, 6) if apart else 0.0
-    return told
-
-
-def _warnings(left: dict[str, float], what_to_do: str) -> tuple[str, ...]:
-    return tuple(
-        f"after matching {name!r} still differs: its means are {value:+.2f} standard deviations "
-        f"apart; {what_to_do}"
-        for name, value in left.items()
-        if abs(value) > LARGE
-    )
+    return Matched(kept[0], kept[1], found.label.codes, notes, warnings_of(left, advice))
 
 
 def _levels(found: Labelled, name: str, rows: Codes, bins: int) -> Codes:
     """A column as codes from 0, numbers cut into bins; 0 is missing."""
-    if not _is_number(found, name):
+    if not is_number(found, name):
         known = categories(found.examples, name, "match").take(rows)
         need_varying(known, name, "match")
         return known.codes + 1

@@ -152,6 +152,8 @@ def test_every_preset_can_be_planned(name: str, request: pytest.FixtureRequest) 
         sizes = {s.name: len(s.rows) for s in config.splits}
         assert min(sizes.values()) >= 100, sizes
         assert config.notes["held"]["factorisation"]
+        assert not config.notes.get("warnings")
+    assert plan.metadata.license  # what the source says for itself, or the preset for the table
 
 
 def test_adult_by_sex_is_matched_and_built(shared_data: Path, tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_adult_by_sex_is_matched_and_built(shared_data: Path, tmp_path: Path) ->
     balance = bench.balance.to_pandas()
     own = balance[(balance["source"] == "id_test") & (balance["target"] == "ood_test_female")]
     means = own[own["statistic"] == "standardised_mean_difference"].set_index("column")["value"]
-    assert means.abs()[["age", "education-num", "hours-per-week"]].max() < 0.15
+    assert means.abs()[["age", "education-num", "hours-per-week"]].max() < 0.07
     assert own.set_index("column")["value"]["marital-status"].max() < 0.05
 
 

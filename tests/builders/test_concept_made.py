@@ -81,13 +81,14 @@ def test_no_cluster_is_in_two_of_the_splits_that_are_apart(name: str, per_cluste
 @given(
     seed=st.integers(0, 10**6),
     rule=st.sampled_from(sorted(RULES)),
-    levels=st.lists(st.floats(0.01, 0.2), min_size=2, max_size=4, unique=True),
+    levels=st.lists(st.integers(1, 20), min_size=2, max_size=4, unique=True),
     unit=st.sampled_from(["example", "cluster"]),
 )
 def test_relabelled_at_one_strength_is_so_at_every_greater(
-    seed: int, rule: str, levels: list[float], unit: Any
+    seed: int, rule: str, levels: list[int], unit: Any
 ) -> None:
-    options = RULES[rule] | {"disagreement": tuple(round(x, 3) for x in levels)}
+    # In percent: of some 300 examples a threshold parts no levels that are nearer.
+    options = RULES[rule] | {"disagreement": tuple(x / 100 for x in levels)}
     plan = made(people(600, seed=seed % 7, per_cluster=2), seed=seed, noise_unit=unit, **options)
     flags = [np.asarray(split_of(plan, n).rows["relabelled"].to_numpy()) for n in ood_splits(plan)]
     for less, more in pairwise(flags):
@@ -302,6 +303,17 @@ def test_a_column_of_few_values_reaches_few_disagreements() -> None:
     row = made(table, disagreement=(0.25,), **options).tables["strengths"].to_pylist()[0]
     assert row["setting"] == 2.5
     assert row["expected"] == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_disagreement_that_is_far_from_the_one_asked_for_is_told() -> None:
+    table = people(1000)
+    years = np.random.default_rng(0).integers(0, 4, len(table))
+    table = table.append_column("years", pa.array(years))
+    options: dict[str, Any] = {"rule": "threshold", "threshold_column": "years", "threshold": 1}
+    told = config_of(made(table, disagreement=(0.35,), **options)).notes["warnings"]
+    assert len(told) == 1
+    assert "0.35 was asked for" in told[0]
+    assert config_of(made(table, disagreement=(0.5,), **options)).notes["warnings"] == []
 
 
 BAD = [

@@ -11,6 +11,7 @@ from scipy.stats import binom
 
 from shiftbench.builders.concept.builder import ConceptShift
 from shiftbench.builders.concept.natural import HALVES
+from shiftbench.builders.concept.remaining import _auc_in_strata
 from shiftbench.builders.shared.division import divide
 from shiftbench.builders.shared.labelled import labelled
 from shiftbench.distances.measured import measure
@@ -260,6 +261,47 @@ def test_no_overlap_is_refused(method: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"no overlap|keeps \d of") as told:
         natural(table, match=("x1",), method=method, **NAMED)
     assert "match on fewer columns" in str(told.value)
+
+
+def by_site(values: Any, n: int = 3000) -> pa.Table:
+    """A site, and a column `count` of whole numbers that depends on it."""
+    table = people(n, contexts=2)
+    second = np.asarray(table["site"].to_pylist()) == "s1"
+    return table.append_column("count", pa.array(values(second, np.random.default_rng(0))))
+
+
+def test_a_range_that_both_sides_have_is_no_overlap_of_their_values() -> None:
+    """0, 1, 2 and 3, 4, 5 share a range of four, and no value."""
+    table = by_site(lambda second, rng: rng.integers(0, 3, len(second)) + 3 * second)
+    with pytest.raises(ConfigurationError, match=r"no overlap .*'count'.*4 ranges.*raise --bins"):
+        natural(table, match=("count",), bins=4, **NAMED)
+    with pytest.raises(ConfigurationError, match="keeps 0 of"):
+        natural(table, match=("count",), bins=6, **NAMED)
+
+
+def test_what_is_left_inside_the_ranges_is_told() -> None:
+    table = by_site(lambda second, rng: rng.normal(0.9 * second))
+    left = {}
+    for bins in (2, 40):
+        plan = natural(table, match=("count",), bins=bins, **NAMED)
+        notes = config_of(plan).notes
+        left[bins] = notes["matching"]["standardised_mean_differences"]["count"]
+        splits = [split_of(plan, n) for n in ("train", "validation", "id_test")]
+        sides = [np.concatenate([values(plan, s, "count")[:, 0] for s in splits]),
+                 values(plan, sides_of(plan)[1], "count")[:, 0]]  # fmt: skip
+        assert left[bins] == pytest.approx(smd(*sides), abs=1e-6)
+        assert bool(notes.get("warnings")) == (bins == 2)
+    assert abs(left[40]) < 0.05 < 0.1 < abs(left[2])
+
+
+def test_overlap_inside_ranges_is_counted_by_its_definition() -> None:
+    rng = np.random.default_rng(3)
+    strata, column = rng.integers(0, 4, 60), rng.integers(0, 5, 60).astype(float)
+    source, target = np.arange(0, 60, 2), np.arange(1, 60, 2)
+    pairs = [(a, b) for a in source for b in target if strata[a] == strata[b]]
+    wins = [(column[a] < column[b]) + 0.5 * (column[a] == column[b]) for a, b in pairs]
+    found = _auc_in_strata(column, (source, target), strata)
+    assert found == pytest.approx(np.mean(wins), abs=1e-12)
 
 
 BAD = [

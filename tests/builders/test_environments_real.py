@@ -19,6 +19,8 @@ from shiftbench.sources.pixel_table import PixelTable
 from shiftbench.sources.table import Table
 from shiftbench.sources.together import Together
 
+STATE = ("Federal-gov", "Local-gov", "State-gov")
+
 
 @pytest.fixture(scope="module")
 def omniglot(shared_data: Path) -> ImageFolders:
@@ -98,14 +100,19 @@ def test_workplaces_of_adult(shared_data: Path, tmp_path: Path) -> None:
     every = Environments(source, **options).plan(source.scan(), 0)
     assert len(every.configs) == 6  # of eight, two have fewer than 500 people
     one = Environments(
-        source, held_out=("Private",), target_unlabeled=0.2, ood_validation="none", **options
+        source,
+        held_out=("State-gov",),
+        environments=STATE,
+        target_unlabeled=0.2,
+        ood_validation="none",
+        **options,
     )
     bench = sb.build(one, tmp_path / "out", measure=False)
-    config = bench.manifest.configs["held_out_private"]
+    config = bench.manifest.configs["held_out_state_gov"]
     assert set(config.splits) == {
         "train", "validation", "id_test", "ood_test", "target_unlabeled",
     }  # fmt: skip
-    stream = bench.interleave("held_out_private", method="temperature", length=2000)
+    stream = bench.interleave("held_out_state_gov", method="temperature", length=2000)
     shown = [e["drawn_from"] for e in stream]
     assert set(shown) == set(stream.groups)
     assert len(shown) == 2000
