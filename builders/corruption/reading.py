@@ -16,7 +16,7 @@ from shiftbench.store.check import HashedImage, pixel_hash
 from shiftbench.transforms.corruption import corruption_named, parse_corruption
 from shiftbench.transforms.corruptions import corrupt_image, corrupt_mask
 
-from ..shared.changed import decode_image, encode_png
+from ..shared.changed import decode_image, encode_png, orientation_of
 
 __all__ = ["CorruptedReader", "corrupted_locators", "is_mask"]
 
@@ -66,7 +66,8 @@ class CorruptedReader:
         content = self._read(where)
         _refuse_deep(content["image"])
         pixels = decode_image(content["image"])
-        made = {"image": encode_png(corrupt_image(pixels, step, seed=self._seed, ident=ident))}
+        changed = corrupt_image(pixels, step, seed=self._seed, ident=ident)
+        made = {"image": encode_png(changed, content["image"])}
         if corruption_named(parse_corruption(step).name).moves is not None:
             for name in filter(is_mask, content):
                 mask = content[name]
@@ -110,7 +111,7 @@ def _moved(data: bytes, step: str, seed: int, ident: str, shape: tuple[int, ...]
     if palette is not None:
         image.putpalette(palette)
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=1)
+    image.save(out, "PNG", compress_level=1, **orientation_of(data))
     counted = image.convert("RGBA") if image.mode == "P" else image
     hashed = pixel_hash(counted.mode, counted.width, counted.height, counted.tobytes())
     return HashedImage(out.getvalue(), hashed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from shiftbench.errors import ContentError
 from shiftbench.store.check import HashedImage, pixel_hash
@@ -20,6 +20,7 @@ __all__ = [
     "changed_locator",
     "decode_image",
     "encode_png",
+    "orientation_of",
     "unchanged_id",
 ]
 
@@ -93,11 +94,14 @@ class ChangedReader:
         if not change:
             return content
         pixels = self._change(decode_image(content["image"]), change, example_id)
-        return {**content, "image": encode_png(pixels)}
+        return {**content, "image": encode_png(pixels, content["image"])}
 
 
 def decode_image(data: bytes) -> Pixels:
     """Pixels of an encoded image: grey where it is grey, else colour; transparency is left out.
+
+    They lie as they are stored; give the image to `encode_png` as well, which keeps what EXIF says
+    of their orientation.
 
     Raises
     ------
@@ -124,11 +128,43 @@ def decode_image(data: bytes) -> Pixels:
         raise ContentError(f"cannot be decoded ({type(error).__name__})") from None
 
 
-def encode_png(pixels: Pixels) -> HashedImage:
-    """Pixels as a PNG file together with the hash of its pixels."""
+def encode_png(pixels: Pixels, like: bytes | None = None) -> HashedImage:
+    """Pixels as a PNG file together with the hash of its pixels.
+
+    Parameters
+    ----------
+    pixels : array of uint8
+    like : bytes, optional
+        The encoded image that they were made from. Its orientation in EXIF is kept, by which
+        readers turn pictures: without it a changed photograph would lie on its side.
+    """
     pixels = np.ascontiguousarray(pixels, dtype=np.uint8)
     image = Image.fromarray(pixels)
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=1)
+    image.save(out, "PNG", compress_level=1, **orientation_of(like))
     hashed = pixel_hash(image.mode, image.width, image.height, pixels.data)
     return HashedImage(out.getvalue(), hashed)
+
+
+def orientation_of(data: bytes | None) -> dict[str, Any]:
+    """What `Image.save` is told of the orientation of an encoded image; nothing where it has none.
+
+    Examples
+    --------
+    >>> orientation_of(encode_png(np.zeros((2, 3), np.uint8)))
+    {}
+    """
+    if data is None:
+        return {}
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except MemoryError:
+        raise
+    except Exception:  # readers that stop on it are asked before, when the content is checked
+        return {}
+    if turned == 1:
+        return {}
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turned
+    return {"exif": exif}

@@ -78,8 +78,8 @@ class Subpopulations:
         Shares of the clusters for sets without labels, in the proportions of training and of the
         target; 0: none.
     target_ratio : float
-        Share of the training tie's majority in the unlabelled target set: 0.5 balanced, 0
-        reversed, 1 fully tied.
+        In the unlabelled target set, share of each class that has the attribute value which
+        training ties the class to: 1 fully tied, 0 reversed, for two values 0.5 balanced.
     reference : str
         Counter contexts: the column with the class that the reference model predicts, or
         `correct`.

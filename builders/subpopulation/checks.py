@@ -71,6 +71,11 @@ def _check_design(options: Subpopulations) -> None:
         raise ConfigurationError(
             f"reversed_test turns round the tie of the design 'cells'; {design!r} has none"
         )
+    if design == "imbalance" and options.target_unlabeled and options.target_ratio != 0.5:
+        raise ConfigurationError(
+            f"target_ratio is {options.target_ratio:g}, a share of what training ties each class "
+            "to; in the design 'imbalance' class and attribute are independent: leave it at 0.5"
+        )
     if design == "cells" and options.cells and (options.class_shares or options.attribute_shares):
         raise ConfigurationError(
             "cell tables say how common classes and attribute values are; leave class_shares and "

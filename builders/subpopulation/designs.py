@@ -12,9 +12,9 @@ import numpy as np
 
 from shiftbench.errors import ConfigurationError
 
-from .cells import Counts, common_divisor, largest, proportional, quantum
+from .cells import Counts, common_divisor, cramers_v, largest, proportional, quantum
 from .filling import Filling, group_name
-from .parts import Part, PartMaker, start
+from .parts import Part, PartMaker, end, start
 from .paths import Path, association, fixed, nearest, rare, reach
 from .table_text import parse_cells, parse_tables
 
@@ -85,7 +85,7 @@ def _sweep(maker: PartMaker) -> list[Design]:
             f"V {level:g}",
             f"Class and attribute are tied by a Cramér's V of {level:g} in training; classes "
             f"({_told(p)}) and attribute values ({_told(q)}) are as common at every level.",
-            maker.parts(family, at, size, step),
+            maker.parts(family, at, size, step, tied=end),
             {"cramers_v_asked": level},
             ("correlation of class and attribute", level, "Cramér's V"),
         )
@@ -106,6 +106,7 @@ def _tables(maker: PartMaker) -> list[Design]:
     asked = tables
     if maker.options.size:
         tables = {n: proportional(t, maker.options.size) for n, t in tables.items()}
+        _check_whole(asked, tables, maker.options.size)
     wanted = tables
     if maker.options.fit:
         tables = _fitted(maker, tables)
@@ -120,7 +121,10 @@ def _table(maker: PartMaker, name: str, table: Counts, asked: Counts) -> Design:
     def family(n: int) -> Path:
         return fixed(table if n == total else proportional(table, n))
 
-    notes: dict[str, Any] = {"cells_asked": _rows(asked)}
+    notes: dict[str, Any] = {
+        "cells_asked": _rows(asked),
+        "cramers_v_asked": round(cramers_v(asked), 6),
+    }
     if (table != asked).any():
         notes["scaled"] = f"{total} of {int(asked.sum())} training examples"
     return Design(
@@ -130,6 +134,17 @@ def _table(maker: PartMaker, name: str, table: Counts, asked: Counts) -> Design:
         maker.parts(family, start, total, 1, lambda pool, own: maker.beside(pool, own, total)),
         notes,
     )
+
+
+def _check_whole(
+    asked: Mapping[str, Counts], tables: Mapping[str, Counts], size: int
+) -> None:
+    for name, table in tables.items():
+        if ((table > 0) != (asked[name] > 0)).any():
+            raise ConfigurationError(
+                f"size is {size}, too few for the cell table {name!r}, which has examples in "
+                f"{int((asked[name] > 0).sum())} combinations; give a larger size"
+            )
 
 
 def _fitted(maker: PartMaker, tables: Mapping[str, Counts]) -> dict[str, Counts]:
@@ -147,7 +162,9 @@ def _fitted(maker: PartMaker, tables: Mapping[str, Counts]) -> dict[str, Counts]
         return {k: proportional(t, round(int(t.sum()) * n / top)) for k, t in tables.items()}
 
     n = largest(top, lambda n: all(maker.filling.fits("train", t) for t in scaled(n).values()))
-    return scaled(n) if n else dict(tables)
+    # Tables of other proportions, a cell of them empty, are not what was asked for.
+    same = n and all(((t > 0) == (tables[k] > 0)).all() for k, t in scaled(n).items())
+    return scaled(n) if same else dict(tables)
 
 
 def _feasible(maker: PartMaker, tables: Mapping[str, Counts]) -> str:

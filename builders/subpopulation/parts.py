@@ -12,12 +12,12 @@ from shiftbench.errors import ConfigurationError
 
 from .cells import Counts, equal_cells, largest, quantum
 from .filling import Filling, balanced_size, largest_size
-from .paths import Path, association, fixed
+from .paths import Path, fixed, leaning, majorities
 
 if TYPE_CHECKING:
     from .builder import Subpopulations
 
-__all__ = ["At", "Family", "Part", "PartMaker", "start"]
+__all__ = ["At", "Family", "Part", "PartMaker", "end", "start"]
 
 Family = Callable[[int], Path]
 """From a number of examples to a path of that size."""
@@ -32,6 +32,11 @@ Sized = Callable[[str, Family], int]
 def start(_path: Path) -> float:
     """`At` the start of a path: where it is one table alone."""
     return 0.0
+
+
+def end(_path: Path) -> float:
+    """`At` the end of a path: where a sweep ties most."""
+    return 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +112,12 @@ class PartMaker:
         step: int,
         sized: Sized | None = None,
         test: Part | None = None,
+        tied: At = start,
     ) -> tuple[Part, ...]:
-        """Every split of a config; tests do not depend on where on the path it is."""
+        """Every split of a config; tests do not depend on where on the path it is.
+
+        Where training is tied at all, `tied` says which table of its path tells what to what.
+        """
 
         def most(pool: str, family: Family) -> int:
             return largest_size(self.filling, pool, family, step)
@@ -130,7 +139,7 @@ class PartMaker:
             test or self._balanced(),
             along("ood_test_reversed", lambda n: family(n).mirrored()),
             along("train_unlabeled"),
-            self._target(),
+            self._target(train.table(tied(train))),
         ]
         if found[2] is None:
             self.refuse("id_test", family(max(step, self.k * self.m)).start, "id_test")
@@ -144,21 +153,22 @@ class PartMaker:
             self.refuse("ood_test", cells + 1, "the balanced test")
         return Part(name, "ood_test", "ood_test", fixed(cells))
 
-    def _target(self) -> Part | None:
-        """The unlabelled set of the target, its tie given by `target_ratio`."""
+    def _target(self, tie: Counts) -> Part | None:
+        """The unlabelled set of the target, its tie that of training by `target_ratio`."""
         pool = "target_unlabeled"
         if not self.shares.get(pool):
             return None
-        lean = 2 * self.options.target_ratio - 1
+        lean = self.options.target_ratio * self.m - 1
         even = [1 / self.k] * self.k, [1 / self.m] * self.m
+        majority = majorities(tie) or tuple(i * self.m // self.k for i in range(self.k))
 
         def family(n: int) -> Path:
-            return association(*even, n, sign=1 if lean >= 0 else -1)
+            return leaning(majority, self.m, n, towards=lean >= 0)
 
         path = family(largest_size(self.filling, pool, family, quantum(*even)))
         if not path.start.any():
             self.refuse(pool, family(self.k * self.m).start, "target_unlabeled")
-        return Part(pool, pool, pool, path, abs(lean))
+        return Part(pool, pool, pool, path, lean / (self.m - 1) if lean > 0 else -lean)
 
     def check(self, pool: str, table: Counts, what: str, feasible: Callable[[], str]) -> None:
         """Refuse a table that a pool cannot fill; `feasible` says what can be."""

@@ -11,7 +11,17 @@ from shiftbench.errors import ConfigurationError
 
 from .cells import Counts, comonotone, cramers_v, independent, margins, proportional
 
-__all__ = ["Exchange", "Path", "association", "fixed", "nearest", "rare", "reach"]
+__all__ = [
+    "Exchange",
+    "Path",
+    "association",
+    "fixed",
+    "leaning",
+    "majorities",
+    "nearest",
+    "rare",
+    "reach",
+]
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,43 @@ def rare(class_shares: Sequence[float], n_values: int, cell: tuple[int, int], n:
             Exchange(((row, int(a), value),), int(table[row, a])) for a in np.flatnonzero(others)
         ),
     )
+
+
+def majorities(table: Counts) -> tuple[int, ...]:
+    """The attribute value that each class has most beyond independence; () without any tie.
+
+    Examples
+    --------
+    >>> majorities(np.array([[60, 40], [90, 10]])), majorities(np.array([[5, 5], [5, 5]]))
+    ((1, 0), ())
+    """
+    n = int(table.sum())
+    beyond = table * n - np.outer(table.sum(axis=1), table.sum(axis=0))
+    # Less than one example in a cell is what rounding leaves of no tie.
+    return tuple(beyond.argmax(axis=1).tolist()) if (np.abs(beyond) >= n).any() else ()
+
+
+def leaning(majority: Sequence[int], n_values: int, n: int, *, towards: bool) -> Path:
+    """From equal cells to each class in its majority value alone, or in none of it.
+
+    Examples
+    --------
+    >>> path = leaning((1, 0), 2, 40, towards=False)
+    >>> [path.table(t).tolist() for t in (0, 0.5, 1)]
+    [[[10, 10], [10, 10]], [[15, 5], [5, 15]], [[20, 0], [0, 20]]]
+    """
+    rows = proportional(np.ones(len(majority)), n)
+    start = np.array([proportional(np.ones(n_values), r) for r in rows.tolist()], np.int64)
+    exchanges = []
+    for row, own in enumerate(majority):
+        others = [v for v in range(n_values) if v != own]
+        spread = proportional(np.ones(len(others)), int(start[row, own])).tolist()
+        for value, share in zip(others, spread, strict=True):
+            if towards:
+                exchanges.append(Exchange(((row, value, own),), int(start[row, value])))
+            else:
+                exchanges.append(Exchange(((row, own, value),), share))
+    return Path(start, tuple(exchanges))
 
 
 def reach(class_shares: Sequence[float], attribute_shares: Sequence[float]) -> float:

@@ -125,7 +125,13 @@ def parse_cells(
     [(1, 0)]
     """
     found = []
+    cells = {
+        f"{c}({v})": (i, j) for i, c in enumerate(classes) for j, v in enumerate(values)
+    }
     for text in texts:
+        if text.strip() in cells:  # names may have brackets of their own
+            found.append(cells[text.strip()])
+            continue
         row, _, column = text.rstrip().removesuffix(")").rpartition("(")
         for name, known, kind in ((row, classes, "class"), (column, values, "attribute value")):
             if name not in known:

@@ -62,7 +62,7 @@ def _task(
     columns = {n: _columns(examples, config, n) for n in names}
     own = [*dict.fromkeys([*entry.notes.get("shift_columns", []), *shift_columns])]
     for source, target in combinations(names, 2):
-        a, b = columns[source], columns[target]
+        a, b = _labels_on_both(columns[source], columns[target])
         table = balance(
             a,
             b,
@@ -85,6 +85,15 @@ def _task(
             verdict = {"config": config, "source": source, "target": target,
                        "verdict": found.verdict, "words": found.words}  # fmt: skip
             yield found.rows(config=config, source_name=source, target_name=target), verdict
+
+
+def _labels_on_both(*sides: pa.Table) -> Sequence[pa.Table]:
+    """Without labels where one side has none: it is unlabelled or of other classes by design."""
+    if all("label" in t.column_names for t in sides) and any(
+        t["label"].null_count == len(t) for t in sides
+    ):
+        return [t.drop_columns("label") for t in sides]
+    return sides
 
 
 def _columns(examples: Examples, config: str, split: str) -> pa.Table:

@@ -152,9 +152,9 @@ def _held_line(held: Mapping[str, str] | None) -> list[str]:
     """What a config holds fixed, where its builder says so."""
     if not held:
         return []
-    fixed = f"{held['fixed']} is held fixed" if held["fixed"] else "nothing is held fixed"
+    fixed = f"held fixed: {held['fixed']}" if held["fixed"] else "nothing is held fixed"
     changed = f"{held['changed']} changes" if held["changed"] else "nothing changes"
-    return [f"    of {held['factorisation']}, {changed} and {fixed}: {held['by']}"]
+    return [f"    of {held['factorisation']}, {changed}; {fixed}: {held['by']}"]
 
 
 def _step_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

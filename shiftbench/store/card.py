@@ -240,8 +240,8 @@ def _held(manifest: Manifest) -> str:
             same.setdefault(told, []).append(f"`{name}`")
     lines = [
         f"- {', '.join(names)}: of {cell(product)}, "
-        f"{f'**{cell(changed)}** changes' if changed else 'nothing changes'} and "
-        f"{f'**{cell(fixed)}** is held fixed' if fixed else 'nothing is held fixed'}: {cell(by)}.\n"
+        f"{f'**{cell(changed)}** changes' if changed else 'nothing changes'}; "
+        f"{f'held fixed: **{cell(fixed)}**' if fixed else 'nothing is held fixed'}: {cell(by)}.\n"
         for (product, fixed, changed, by), names in same.items()
     ]
     return "## What is held fixed\n\n" + "".join(lines) if lines else ""

@@ -161,7 +161,11 @@ def _sha256(value: Any) -> str:
 
 
 def meant_columns(manifest: Manifest, config: str) -> set[str]:
-    """The columns of a task that are its shift: what differs in them differs on purpose."""
+    """The columns of a task that are its shift: what differs in them differs on purpose.
+
+    `balance` also asks whether a value is there: "time (missing)" differs where "time" is meant to.
+    """
     entry = manifest.configs.get(config)
     own: list[str] = [] if entry is None else list(entry.notes.get("shift_columns", []))
-    return {*own, *manifest.measured.get("shift_columns", [])}
+    own += manifest.measured.get("shift_columns", [])
+    return {*own, *(f"{name} (missing)" for name in own)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "LUMA", "coloured", "luma_image", "luma_of", "palette", "tinted"]
+__all__ = ["COLOURS", "LUMA", "coloured", "luma_image", "luma_of", "of_luma", "palette", "tinted"]
 
 Plane = NDArray[np.float32]
 
@@ -69,6 +69,28 @@ def coloured(luma: Plane, colour: int, amount: Plane | float = 1.0) -> Plane:
     chroma = palette()[colour] - np.float32(LUMA)
     made: Plane = luma[..., None] + room[..., None] * chroma
     return made
+
+
+def of_luma(picture: Plane, luma: Plane) -> NDArray[np.uint8]:
+    """(h, w, 3) whole numbers whose grey picture is (h, w) `luma`, rounded, to the last level.
+
+    Red, green and blue rounded one by one differ from it by a level, and by which level would tell
+    the colour; so green makes up for what red and blue lost.
+
+    Examples
+    --------
+    >>> luma = np.full((1, 1), 0.3, np.float32)
+    >>> [of_luma(coloured(luma, c), luma)[0, 0].tolist() for c in (0, 3)]
+    [[72, 67, 139], [0, 103, 132]]
+    """
+    made = np.rint(picture * np.float32(255))
+    level = np.rint(luma * np.float32(255))
+    green = (level - made[..., 0] * WEIGHTS[0] - made[..., 2] * WEIGHTS[2]) / WEIGHTS[1]
+    made[..., 1] = np.rint(green)
+    # A few pixels, nearly black or saturated, have no green to spare: they become grey.
+    beyond = (made[..., 1] < 0) | (made[..., 1] > 255)
+    made[beyond] = level[beyond][:, None]
+    return made.astype(np.uint8)
 
 
 def tinted(pixels: NDArray[np.uint8], colour: int, strength: float) -> Plane:

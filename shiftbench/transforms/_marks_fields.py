@@ -9,7 +9,8 @@ __all__ = ["PATTERNS", "TEXTURES", "pattern_cell", "texture_field"]
 
 Plane = NDArray[np.float32]
 
-_ANGLES = {"vertical": 0.0, "horizontal": 90.0, "rising": 45.0, "falling": 135.0}
+_ANGLES = {"vertical": 0.0, "horizontal": 90.0, "rising": 135.0, "falling": 45.0}
+"""Of the direction across the stripes; a stripe called rising goes up to the right."""
 
 TEXTURES = (*_ANGLES, "coarse noise", "fine noise")
 

@@ -20,6 +20,7 @@ from shiftbench.transforms._marks_colours import (
     coloured,
     luma_image,
     luma_of,
+    of_luma,
     tinted,
 )
 from shiftbench.transforms._marks_fields import PATTERNS, TEXTURES, pattern_cell, texture_field
@@ -99,9 +100,10 @@ def mark_image(
 
     "colour": a grey glyph's figure becomes coloured, at 0.55 of its luma, the ground stays; grey
     photographs are coloured as a whole; a colour picture is moved halfway towards the colour. All
-    eight colours have the same luma, so the grey picture is the same for every value.
+    eight colours have the same luma, so the grey picture (Pillow's mode "L") is the same for every
+    value, to the last level; the same holds for "background".
 
-    "texture": brightness times a grating (four directions) or noise (two sizes) of ±30 % about
+    "texture": brightness times a grating (stripes in four directions) or noise (two sizes) of ±30 % about
     0.77; its phase is random.
 
     "background": a colour of luma 0.3 in place of the ground: outside `mask`, where one is given;
@@ -182,14 +184,17 @@ def _check(pixels: Pixels, mask: NDArray[np.bool_] | None) -> None:
 
 def _colour(pixels: Pixels, value: int) -> Pixels:
     if pixels.ndim == 3:
-        return _in_bands(pixels, lambda rows: tinted(pixels[rows], value, TINT))
+        return _in_bands(
+            pixels, lambda rows: of_luma(tinted(pixels[rows], value, TINT), luma_of(pixels[rows]))
+        )
     figure = figure_of(pixels)
     # White can take no colour: the figure is brought to the luma of the colours.
     least = np.float32(LUMA if figure.glyph and figure.dark else 0)
     most = np.float32(1 if figure.glyph and figure.dark else LUMA)
 
-    def made(rows: slice) -> Plane:
-        return coloured(least + (most - least) * luma_of(pixels[rows]), value)
+    def made(rows: slice) -> Pixels:
+        luma = least + (most - least) * luma_of(pixels[rows])
+        return of_luma(coloured(luma, value), luma)
 
     return _in_bands(pixels, made)
 
@@ -198,18 +203,24 @@ def _textured(pixels: Pixels, value: int, rng: np.random.Generator) -> Pixels:
     field = texture_field((pixels.shape[0], pixels.shape[1]), value, rng)
     field *= np.float32(CONTRAST)
     field += 1
-    field /= np.float32(255 * (1 + CONTRAST))  # nothing is brighter than it was: no clipping
-    return _in_bands(pixels, lambda rows: _in_colour(pixels)[rows] * field[rows, :, None])
+    field /= np.float32(1 + CONTRAST)  # nothing is brighter than it was: no clipping
+
+    def made(rows: slice) -> Pixels:
+        return np.asarray(np.rint(_in_colour(pixels)[rows] * field[rows, :, None]), np.uint8)
+
+    return _in_bands(pixels, made)
 
 
 def _grounded(pixels: Pixels, value: int, mask: NDArray[np.bool_] | None) -> Pixels:
     share = _ground(pixels, mask)
     colour = coloured(np.full((1, 1), GROUND, np.float32), value)
 
-    def made(rows: slice) -> Plane:
-        ground = share(rows)[..., None]
-        own = _in_colour(pixels)[rows] / np.float32(255)
-        return (1 - ground) * own + ground * colour
+    def made(rows: slice) -> Pixels:
+        ground, own = share(rows), _in_colour(pixels)[rows]
+        luma = (1 - ground) * luma_of(pixels[rows]) + ground * np.float32(GROUND)
+        away = ground[..., None]
+        mixed = of_luma((1 - away) * (own / np.float32(255)) + away * colour, luma)
+        return np.where(away > 0, mixed, own)
 
     return _in_bands(pixels, made)
 
@@ -233,16 +244,14 @@ def _ground(pixels: Pixels, mask: NDArray[np.bool_] | None) -> Callable[[slice],
     return outside
 
 
-def _in_bands(pixels: Pixels, made: Callable[[slice], Plane]) -> Pixels:
-    """(h, w, 3) in whole numbers, from what some rows become, 0 to 1, few pixels at a time."""
+def _in_bands(pixels: Pixels, made: Callable[[slice], Pixels]) -> Pixels:
+    """(h, w, 3) from what some rows become, few pixels at a time."""
     h, w = pixels.shape[:2]
     out = np.empty((h, w, 3), np.uint8)
     step = max(1, AT_ONCE // w)
     for start in range(0, h, step):
         rows = slice(start, start + step)
-        plane = made(rows)
-        plane *= 255
-        out[rows] = np.rint(plane, out=plane)
+        out[rows] = made(rows)
     return out
 
 

@@ -17,6 +17,7 @@ import shiftbench as sb
 from shiftbench.cli import main
 from shiftbench.errors import StorageError
 from shiftbench.measuring import remeasure
+from shiftbench.measuring.differences import measure_differences
 from shiftbench.measuring.features import FeatureStore, cache_folder
 from shiftbench.measuring.groups import context_of
 from shiftbench.measuring.remeasure import examples_of, measure_benchmark, still_left_out
@@ -300,3 +301,21 @@ def test_a_column_that_is_another_constant_on_each_side_differs_without_bound() 
     where = {"config": "t", "source_name": "a", "target_name": "b"}
     rows = balance(*sides, cluster=None, seed=0, **where).to_pylist()
     assert rows[0]["value"] == float("inf")
+
+
+def test_a_split_without_labels_by_design_is_not_confounded_with_them(tmp_path: Path) -> None:
+    sites = ["a", "b", "c"] * 20
+    bench = write_benchmark(
+        tmp_path / "bench",
+        {
+            "task": {
+                "train": Split([f"t{i}" for i in range(60)], [i % 2 for i in range(60)],
+                               role="train", columns={"site": sites}),
+                "target_unlabeled": Split([f"u{i}" for i in range(60)], [None] * 60,
+                                          role="target_unlabeled", columns={"site": sites}),
+            }
+        },
+    )  # fmt: skip
+    table, verdicts = measure_differences(examples_of(Location(bench.url), bench.manifest), (), 0)
+    assert "label" not in table["column"].to_pylist()
+    assert [v["verdict"] for v in verdicts] != ["confounded"]

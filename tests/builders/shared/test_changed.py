@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from shiftbench.builders.shared.changed import (
     ChangedReader,
@@ -67,6 +67,24 @@ def test_the_part_of_a_shared_locator_goes_to_the_source() -> None:
     reader = ChangedReader(lambda locator: {"image": locator}, lambda *_: pytest.fail("changed"))
     shared = changed_locator("file\x1e.parquet", "e1", "")
     assert reader(f"{shared}\x1f17") == {"image": "file\x1e.parquet\x1f17"}
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6])
+def test_a_photograph_lies_as_before_once_it_is_changed(turned: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turned
+    out = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(out, "PNG", exif=exif)
+    reader = ChangedReader(lambda _: {"image": out.getvalue()}, lambda picture, *_: picture)
+    made = bytes(reader(changed_locator("a", "e1", "nothing"))["image"])
+    # As `datasets` decodes images.
+    shown = [
+        np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+        for data in (out.getvalue(), made)
+    ]
+    assert np.array_equal(*shown)
+    assert content_hash(made, "pixels") == content_hash(encode_png(pixels), "pixels")
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image", encoded("RGB")[:60]])
