@@ -278,6 +278,28 @@ def test_it_learns_which_group_still_teaches(table: Benchmark) -> None:
     assert list(stream.probabilities.values()) == pytest.approx(expected.tolist())
 
 
+@pytest.mark.parametrize("epoch", [0, 1, 7])
+def test_probabilities_are_those_of_the_iteration_that_runs(table: Benchmark, epoch: int) -> None:
+    stream = table.interleave("task", method="upper_confidence_bound", length=200)
+    assert len(ids(stream)) == 200
+    stream.set_epoch(epoch)
+    for run in (stream, stream.map(lambda e: {"other": 1})):
+        counts = Counter(e["drawn_from"] for e in islice(run, 30))
+        expected = upper_confidence([0.0] * len(SIZES), [counts[s] for s in SIZES], 0.1)
+        assert list(stream.probabilities.values()) == pytest.approx(expected.tolist())
+
+
+def test_a_later_epoch_resumes_as_the_first(table: Benchmark) -> None:
+    stream = table.interleave("task", seed=4)
+    stream.set_epoch(3)
+    whole = ids(stream)
+    assert whole != ids(table.interleave("task", seed=4))
+    before = ids(islice(stream, 77))
+    resumed = table.interleave("task", seed=4)
+    resumed.load_state_dict(json.loads(json.dumps(stream.state_dict())))
+    assert before + ids(resumed) == whole
+
+
 def test_without_rewards_the_bound_draws_equally(table: Benchmark) -> None:
     counts = Counter(
         e["drawn_from"]

@@ -77,9 +77,10 @@ class Subpopulations:
     train_unlabeled, target_unlabeled : float
         Shares of the clusters for sets without labels, in the proportions of training and of the
         target; 0: none.
-    target_ratio : float
+    target_ratio : float, optional
         In the unlabelled target set, share of each class that has the attribute value which
-        training ties the class to: 1 fully tied, 0 reversed, for two values 0.5 balanced.
+        training ties the class to: 1 fully tied, 0 reversed; by default balanced, which for two
+        values is 0.5.
     reference : str
         Counter contexts: the column with the class that the reference model predicts, or
         `correct`.
@@ -135,7 +136,7 @@ class Subpopulations:
     test_per_group: int = 0
     train_unlabeled: float = 0.0
     target_unlabeled: float = 0.0
-    target_ratio: float = 0.5
+    target_ratio: float | None = None
     reference: str = ""
     min_size: int = 20
     unusable: Literal["drop", "refuse"] = "drop"

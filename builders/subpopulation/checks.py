@@ -71,10 +71,10 @@ def _check_design(options: Subpopulations) -> None:
         raise ConfigurationError(
             f"reversed_test turns round the tie of the design 'cells'; {design!r} has none"
         )
-    if design == "imbalance" and options.target_unlabeled and options.target_ratio != 0.5:
+    if design == "imbalance" and options.target_ratio is not None:
         raise ConfigurationError(
             f"target_ratio is {options.target_ratio:g}, a share of what training ties each class "
-            "to; in the design 'imbalance' class and attribute are independent: leave it at 0.5"
+            "to; in the design 'imbalance' class and attribute are independent: leave it out"
         )
     if design == "cells" and options.cells and (options.class_shares or options.attribute_shares):
         raise ConfigurationError(
@@ -99,7 +99,7 @@ def _check_numbers(options: Subpopulations) -> None:
             raise ConfigurationError(f"{name} is {getattr(options, name)}; allowed: 0 and above")
     if options.min_size < 1:
         raise ConfigurationError(f"min_size is {options.min_size}; allowed: 1 and above")
-    if not 0 <= options.target_ratio <= 1:
+    if options.target_ratio is not None and not 0 <= options.target_ratio <= 1:
         raise ConfigurationError(f"target_ratio is {options.target_ratio:g}; allowed: from 0 to 1")
     shares = ("validation", "test", "train_unlabeled", "target_unlabeled")
     if not all(0 <= getattr(options, n) < 1 for n in shares) or options.test <= 0:

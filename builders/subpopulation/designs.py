@@ -136,9 +136,7 @@ def _table(maker: PartMaker, name: str, table: Counts, asked: Counts) -> Design:
     )
 
 
-def _check_whole(
-    asked: Mapping[str, Counts], tables: Mapping[str, Counts], size: int
-) -> None:
+def _check_whole(asked: Mapping[str, Counts], tables: Mapping[str, Counts], size: int) -> None:
     for name, table in tables.items():
         if ((table > 0) != (asked[name] > 0)).any():
             raise ConfigurationError(

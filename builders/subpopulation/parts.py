@@ -158,7 +158,8 @@ class PartMaker:
         pool = "target_unlabeled"
         if not self.shares.get(pool):
             return None
-        lean = self.options.target_ratio * self.m - 1
+        ratio = self.options.target_ratio
+        lean = 0 if ratio is None else ratio * self.m - 1
         even = [1 / self.k] * self.k, [1 / self.m] * self.m
         majority = majorities(tie) or tuple(i * self.m // self.k for i in range(self.k))
 

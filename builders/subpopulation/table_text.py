@@ -125,9 +125,7 @@ def parse_cells(
     [(1, 0)]
     """
     found = []
-    cells = {
-        f"{c}({v})": (i, j) for i, c in enumerate(classes) for j, v in enumerate(values)
-    }
+    cells = {f"{c}({v})": (i, j) for i, c in enumerate(classes) for j, v in enumerate(values)}
     for text in texts:
         if text.strip() in cells:  # names may have brackets of their own
             found.append(cells[text.strip()])

@@ -51,9 +51,11 @@ def grade_scores(run: Run, settings: Settings, out: ResultRows) -> list[str]:
     if not sets:
         notes.append(f"{run.config}: no OOD metric, since no OOD split has scores")
     elif all(run.entry.splits[s].flag == "accept" for s in sets):
+        shifts = sorted({run.entry.splits[s].shift or "covariate" for s in sets} - {"none"})
         notes.append(
-            f"{run.config}: by the benchmark no OOD split is to be flagged (covariate shift of "
-            "known classes), so a score gets auroc_accepted and the share flagged alone"
+            f"{run.config}: by the benchmark no OOD split is to be flagged "
+            f"({' and '.join(shifts) or 'no'} shift of known classes), so a score gets "
+            "auroc_accepted and the share flagged alone"
         )
     for name in sets:
         flag = run.entry.splits[name].flag or "reject"

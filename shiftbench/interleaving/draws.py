@@ -68,6 +68,8 @@ class Draws(_BaseExamplesIterable):  # type: ignore[misc]
         self.key: tuple[int, ...] = ()
         self.part = (0, drawing.shards)
         self.drawn = [0] * len(drawing.groups.names)
+        # Shared by all that `datasets` copies from here, for it iterates over copies.
+        self.latest = {"drawn": self.drawn}
 
     def _init_state_dict(self) -> dict[str, Any]:
         self.drawn = [0] * len(self.drawing.groups.names)
@@ -125,23 +127,23 @@ class Draws(_BaseExamplesIterable):  # type: ignore[misc]
                 "rewards reported to the main process do not reach the workers of a DataLoader; "
                 "use num_workers=0 with method='upper_confidence_bound'"
             )
-        self.drawn = self._state_dict["drawn"]
+        self.drawn = self.latest["drawn"] = self._state_dict["drawn"]
         first, last = self.part
         ident = f"{first}-{last} of {self.drawing.shards}|{self.key}"
         numbers = _Numbers(self.drawing.seed, ident)
 
         def choose(start: int, stop: int) -> Codes:
-            ends = np.cumsum(self.probabilities())
+            ends = np.cumsum(self.probabilities(self.drawn))
             found = np.searchsorted(ends, numbers.between(start, stop), side="right")
             return np.minimum(found, len(ends) - 1)
 
         return self.drawn, choose, self._cursors(ident)
 
-    def probabilities(self) -> NDArray[np.float64]:
-        """Of the next draw."""
+    def probabilities(self, drawn: Sequence[int]) -> NDArray[np.float64]:
+        """Of the next draw, after so many of each group."""
         drawing = self.drawing
         if self._learns:
-            return upper_confidence(self.rewards.means, self.drawn, drawing.temperature)
+            return upper_confidence(self.rewards.means, drawn, drawing.temperature)
         return probabilities(drawing.groups.sizes, drawing.method, drawing.temperature)
 
     def _cursors(self, ident: str) -> list[Cursor]:

@@ -38,9 +38,9 @@ class Interleaved(datasets.IterableDataset):  # type: ignore[misc]
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """With which the next example comes from each group."""
+        """With which the next example comes from each group, in the iteration that began last."""
         draws = self._draws
-        found = draws.probabilities().tolist()
+        found = draws.probabilities(draws.latest["drawn"]).tolist()
         return dict(zip(draws.drawing.groups.names, found, strict=True))
 
     def report(self, group: str | Sequence[str], values: Any) -> None:

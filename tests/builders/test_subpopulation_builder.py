@@ -238,6 +238,49 @@ def test_the_reversed_test_and_the_unlabelled_target() -> None:
         assert splits["train_unlabeled"].shift == "none"
 
 
+@pytest.mark.parametrize(
+    ("options", "majority"),
+    [
+        ({"cells": ("anti:100,300/300,100",)}, {"cat": "outdoor", "dog": "indoor"}),
+        ({"cells": ("lean:270,30/150,150",)}, {"cat": "indoor", "dog": "outdoor"}),
+        (
+            {"design": "generalization", "held_out": ("cat(indoor)",)},
+            {"cat": "outdoor", "dog": "indoor"},
+        ),
+        (
+            {"design": "rare", "rare": "cat(indoor)", "rare_shares": (0.5, 0.02)},
+            {"cat": "outdoor", "dog": "indoor"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 0.75, 1.0])
+def test_the_unlabelled_target_has_the_ratio_of_what_training_ties(
+    options: dict[str, Any], majority: dict[str, str], ratio: float
+) -> None:
+    plan = planned(place_data(), target_unlabeled=0.15, target_ratio=ratio, fit=True, **options)
+    for config in plan.configs:
+        target = config.notes["groups"]["target_unlabeled"]
+        for name, value in majority.items():
+            of_class = [n for group, n in target.items() if group.startswith(name)]
+            assert target[f"{name}({value})"] / sum(of_class) == pytest.approx(ratio, abs=0.01)
+
+
+def test_the_ratio_of_three_values_is_that_of_each_class() -> None:
+    options: dict[str, Any] = {"make": "colour", "cells": ("three:20,60,20/60,20,20",)}
+    found = metadata(1200, {"label": ["cat", "dog"] * 600}, images=True)
+    tables = {}
+    for ratio in (None, 0.0, 0.5, 1.0):
+        plan = Subpopulations(
+            Made(found), target_unlabeled=0.15, target_ratio=ratio, **options
+        ).plan(found, 0)
+        tables[ratio] = [*plan.configs[0].notes["groups"]["target_unlabeled"].values()]
+    n = sum(tables[None]) // 6
+    assert tables[None] == [n] * 6
+    assert tables[1.0] == [0, 3 * n, 0, 3 * n, 0, 0]
+    assert tables[0.0][1] == tables[0.0][3] == 0
+    assert np.abs(np.array(tables[0.5])[[1, 3]] - 1.5 * n).max() <= 1
+
+
 def test_imbalance_is_of_classes_or_of_attribute_values_never_of_both() -> None:
     plan = planned(
         place_data(), design="imbalance", class_shares=(0.8, 0.2), attribute_shares=(0.3, 0.7)
@@ -374,6 +417,10 @@ def test_fit_takes_the_largest_size_in_the_same_proportions() -> None:
         ({"design": "rare", "rare": "cow(indoor)"}, "no class 'cow'"),
         ({"design": "rare", "rare": "cat(indoor)", "reversed_test": True}, "reversed_test"),
         ({"levels": (0.5,), "target_ratio": 1.5}, "target_ratio"),
+        (
+            {"design": "imbalance", "class_shares": (0.9, 0.1), "target_ratio": 0.2},
+            "target_ratio is 0.2.*independent",
+        ),
         ({"levels": (0.5,), "make": "colour", "attribute": ""}, "gives no column of images"),
     ],
 )
