@@ -12,7 +12,7 @@ from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
 from ..shared.labelled import Labelled, labelled
 from .checking import check_options
 from .made import Change, Shares, made_config, made_labels, made_rule
@@ -132,6 +132,7 @@ class ConceptShift:
     name: ClassVar[str] = "concept"
     version: ClassVar[str] = "1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    modes: ClassVar[tuple[str, ...]] = AS_THEY_ARE
     measurement: ClassVar[Measurement] = Measurement(
         distances=("mmd", "label_tv", "gcm", "disde"), subsets=False
     )

@@ -50,7 +50,8 @@ class Corruptions:
         Classes to take, by default all.
     corruptions : tuple of str
         What is tested: a name (its five severities), name=SEVERITY, name:VALUE (in the corruption's
-        unit), or a group: noise, blur, weather, digital, geometric, imagenet_c (fifteen), all.
+        unit), or a group: noise, blur, weather, digital, geometric, imagenet_c (fifteen), all;
+        group=SEVERITY.
     ood_validation : tuple of str
         Corruptions of `ood_validation`, written in the same way. "auto" takes a family that no test
         is of, geometric first, if there is one; "none" makes no such split.

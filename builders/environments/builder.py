@@ -14,7 +14,7 @@ from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
 from .configs import Options, make_config
 from .designs import Design, given, leave_one_out
 from .parts import Shares, trained
@@ -103,6 +103,7 @@ class Environments:
     name: ClassVar[str] = "environments"
     version: ClassVar[str] = "1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    modes: ClassVar[tuple[str, ...]] = AS_THEY_ARE
     measurement: ClassVar[Measurement] = Measurement()
 
     def __post_init__(self) -> None:

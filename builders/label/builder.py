@@ -13,7 +13,7 @@ from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
 from ..shared.labelled import labelled
 from .priors import check_prior
 from .splits import LEAST, Settings, label_config, need_order
@@ -110,6 +110,7 @@ class LabelShift:
             "prior": ("own", *(f"tweak_one:>50K={share}" for share in (0.05, 0.5, 0.8))),
         },
     }
+    modes: ClassVar[tuple[str, ...]] = AS_THEY_ARE
     measurement: ClassVar[Measurement] = Measurement(distances=("mmd", "label_tv"))
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
 from ..shared.labelled import labelled
 from .components import components
 from .configs import LEAST, Settings, dose_name, stream_config, test_config, train_configs
@@ -133,6 +133,7 @@ class Mixtures:
             "stratify": True,
         },
     }
+    modes: ClassVar[tuple[str, ...]] = AS_THEY_ARE
     measurement: ClassVar[Measurement] = Measurement(distances=("mmd", "label_tv"))
 
     def __post_init__(self) -> None:

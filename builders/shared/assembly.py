@@ -14,9 +14,21 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.plan import SplitPlan
-from shiftbench.schema import SHIFT_DISTANCES
+from shiftbench.schema import SHIFT_DISTANCES, Checks
 
-__all__ = ["Held", "card_text", "check_texts", "coded", "no_subsets", "options_of", "split_plan"]
+__all__ = [
+    "AS_THEY_ARE",
+    "Held",
+    "card_text",
+    "check_texts",
+    "coded",
+    "no_subsets",
+    "options_of",
+    "split_plan",
+]
+
+AS_THEY_ARE = (*Checks.modes, "I;16")
+"""Pixel modes of a builder that writes images as they come, patches of radiographs among them."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError, near_names
-from shiftbench.schema import Image, Metadata
+from shiftbench.schema import PRIVATE_COLUMNS, Image, Metadata
 
 from .categories import Categories, categories, need_varying
 from .changed import unchanged_id
@@ -250,7 +250,9 @@ def _classes(
     if not len(metadata.contexts):
         raise ConfigurationError(
             "the source has no column 'label'; name the column that holds the class with --label: "
-            + ", ".join(c for c in columns if c not in ("example_id", "cluster_id"))
+            + ", ".join(
+                c for c in columns if c not in ("example_id", "cluster_id", *PRIVATE_COLUMNS)
+            )
         )
     table = metadata.contexts
     subject = table["subject"].combine_chunks().cast(pa.string()).dictionary_encode()

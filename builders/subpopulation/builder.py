@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Plan
-from shiftbench.schema import Checks, Metadata, Source
+from shiftbench.schema import Metadata, Source
 from shiftbench.transforms.marks import MAX_VALUES
 
-from ..shared.assembly import card_text, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, no_subsets, options_of
 from ..shared.labelled import CONTEXT, labelled
 from .checks import check_options
 from .counter import counter_configs
@@ -150,7 +150,7 @@ class Subpopulations:
     name: ClassVar[str] = "subpopulation"
     version: ClassVar[str] = "1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    modes: ClassVar[tuple[str, ...]] = (*Checks.modes, "I;16")  # radiographs with their masks
+    modes: ClassVar[tuple[str, ...]] = AS_THEY_ARE
     measurement: ClassVar[Measurement] = Measurement(subsets=False)
 
     def __post_init__(self) -> None:

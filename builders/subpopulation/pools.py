@@ -48,7 +48,8 @@ def make_pools(
         Of the units, by split but for ``train``.
     seed : int
     tested : (n,) bool array, optional
-        Clusters that have such examples alone are all in the pool ``ood_test``.
+        Clusters that have such examples alone are all in the pool ``ood_test``, but for those of
+        the target's unlabelled set.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def make_pools(
         wholly[unit[~tested[rows]]] = False
     for name, begin, end in _bounds(shares, len(places)):
         parts[(places >= begin) & (places < end)] = name
-    parts[wholly] = "ood_test"
+    parts[wholly & (parts != "target_unlabeled")] = "ood_test"
     if len(places) == len(rows):
         order = np.argsort(places[unit], kind="stable")
     else:

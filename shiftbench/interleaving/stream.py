@@ -68,7 +68,10 @@ class Interleaved(datasets.IterableDataset):  # type: ignore[misc]
         draws.rewards.report(group, values)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where a stream made in the same way was; see `datasets.IterableDataset`.
+        """Go on where a stream made in the same way was, in its epoch.
+
+        Of streams made from this one by `map` and the like, `datasets` leaves the epoch to
+        `set_epoch`, and begins again where it is another one.
 
         Raises
         ------
@@ -76,6 +79,7 @@ class Interleaved(datasets.IterableDataset):  # type: ignore[misc]
             The state is that of another stream.
         """
         check_state(state_dict, self._draws.drawing.identity)
+        self.set_epoch(state_dict.get("epoch", 0))
         super().load_state_dict(state_dict)
 
     @property

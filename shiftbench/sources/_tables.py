@@ -295,9 +295,14 @@ def _from_text(
     try:
         with fsspec.open(path, "rb", compression="infer") as stream:
             data = pa.csv.read_csv(stream, parse_options=parse, convert_options=convert)
+        _check_text(path, data)
+        if quoted:
+            _check_quotes(path, data)
     except pa.ArrowException as e:
         what = "CSV file" if quoted else "file with tabs between its columns"
         raise SourceError(f"{path}: not a {what} that can be read: {e}") from e
+    except UnicodeDecodeError as e:  # of the names of the columns
+        raise SourceError(f"{path}: the names of the columns are {_NO_UTF8}") from e
     except (*OPEN_ERRORS, EOFError) as e:
         raise open_error(path, "file", e) from e
     columns = [
@@ -305,6 +310,32 @@ def _from_text(
         for name, column in zip(data.column_names, data.columns, strict=True)
     ]
     return _Memory(pa.Table.from_arrays(columns, names=data.column_names))
+
+
+_NO_UTF8 = "no text in UTF-8; save the file in that encoding"
+
+
+def _check_text(path: str, data: pa.Table) -> None:
+    """Refuse text in another encoding, whose columns are read as bytes and would be left out."""
+    for name, kind in zip(data.column_names, data.schema.types, strict=True):
+        if pa.types.is_binary(kind):
+            raise SourceError(f"{path}: the values of the column {name!r} are {_NO_UTF8}")
+
+
+def _check_quotes(path: str, data: pa.Table) -> None:
+    """Refuse a file in which a quote is open to the end: all behind it would be one value."""
+    last = data.column(-1)[-1].as_py() if len(data) else None
+    if not (isinstance(last, str) and "\n" in last):
+        return
+    end = b""
+    with fsspec.open(path, "rb", compression="infer") as stream:
+        while part := stream.read(2**20):
+            end = part.rstrip()[-1:] or end
+    if end != b'"':
+        raise SourceError(
+            f"{path}: a quote is never closed: the last value begins with {last[:40]!r}, and goes "
+            "on to the end; close the quote, or write it twice within quotes where it is text"
+        )
 
 
 def _with_nulls(column: pa.ChunkedArray, null_values: Sequence[str]) -> pa.ChunkedArray:

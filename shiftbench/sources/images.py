@@ -24,6 +24,7 @@ from shiftbench.sources._tags import named_tags, split_tags
 
 __all__ = ["ImageTable"]
 
+TAGS = "tags"
 RESERVED = ("example_id", "cluster_id", "label", "subset", "is_ood", "image", *PRIVATE_COLUMNS)
 
 
@@ -32,7 +33,8 @@ class ImageTable:
     """Images in a table, with a class and a list of tags each.
 
     A class's contexts in an image are the image's tags (kind object) but for the class itself.
-    Columns that have no part in this and hold plain values are kept as metadata.
+    Columns that have no part in this and hold plain values are kept as metadata. Where there are
+    no tags, the class becomes the column `label`.
 
     Parameters
     ----------
@@ -42,7 +44,8 @@ class ImageTable:
     class_column : str
         The class: text, a whole number or a ClassLabel.
     tags_column : str
-        The tags: a list of text; in a CSV file a JSON list, or text with a separator.
+        The tags: a list of text; in a CSV file a JSON list, or text with a separator. "" says that
+        there are none, as does the default where the table has no such column.
     tags_separator : str, optional
         What stands between the tags where they are one text, e.g. ";". Without it they are JSON.
     image_column : str
@@ -76,7 +79,7 @@ class ImageTable:
 
     table: str
     class_column: str = "label"
-    tags_column: str = "tags"
+    tags_column: str = TAGS
     tags_separator: str | None = None
     image_column: str = "image"
     images: str | None = None
@@ -102,10 +105,12 @@ class ImageTable:
         if self.tags_separator == "":
             raise ConfigurationError("tags_separator is empty; give what stands between the tags")
         table = self._open()
-        kept = self._kept(table)
-        plain = plain_strings(table.columns([*self._named(), *kept]))
+        tags = self._tags(table.schema.names)
+        named = self._named(tags)
+        kept = self._kept(table, named)
+        plain = plain_strings(table.columns([*named, *kept]))
         rejected: list[tuple[str, str]] = []
-        rows = _Rows(self, plain, table, rejected)
+        rows = _Rows(self, tags, plain, table, rejected)
         content = Content(table, self.image_column, self.images, self._label(), plain.num_rows)
         usable = [i for i in rows.usable() if content.there(i, rejected)]
         masks = self._masks(table, plain.num_rows, content)
@@ -117,7 +122,7 @@ class ImageTable:
         if masks is not None:
             counts["images_without_mask"] = masks.absent
             counts["images_without_annotation"] -= len({n for n in masks.names if n})
-        used = {*self._named(), *kept, self.image_column, self.mask_column}
+        used = {*named, *kept, self.image_column, self.mask_column}
         counts["columns_left_out"] = sum(name not in used for name in table.schema.names)
         order = sorted(usable, key=rows.ids.__getitem__)
         picked = pa.array(order, pa.int64())
@@ -131,6 +136,8 @@ class ImageTable:
             else pa.array(of_file, pa.string()),
             **(content.located(order) if masks is None else located(content, masks, order)),
         }
+        if tags is None:
+            examples["label"] = pa.array([rows.classes[i] for i in order], pa.string())
         for name in kept:
             examples[name] = rows.plain(name).take(picked)
         if masks is not None and "mask_share" not in examples:
@@ -141,7 +148,7 @@ class ImageTable:
             examples["license"] = pa.array([licences[i] for i in order], pa.string())
         options = {
             "source": "images",
-            "columns": [self.class_column, self.tags_column, *self._named(), *kept],
+            "columns": [self.class_column, tags or "", *named, *kept],
             "separator": self.tags_separator,
         }
         return Metadata(
@@ -185,10 +192,15 @@ class ImageTable:
         named = isinstance(self.table, str | os.PathLike)
         return file_label(self.table) if named else "datasets.Dataset"
 
-    def _named(self) -> list[str]:
+    def _tags(self, known: Sequence[str]) -> str | None:
+        """The column of the tags; None where there are none."""
+        absent = not self.tags_column or (self.tags_column == TAGS and TAGS not in known)
+        return None if absent else self.tags_column
+
+    def _named(self, tags: str | None) -> list[str]:
         named = (
             self.class_column,
-            self.tags_column,
+            tags,
             self.id_column,
             self.cluster_column,
             self.license_column,
@@ -199,7 +211,8 @@ class ImageTable:
         called = [self.class_column, self.tags_column, self.image_column]
         called += [self.id_column] if self.id_column else []
         masks = [self.mask_column] if self.mask_column else []
-        table = open_table(self.table, [*self._named(), self.image_column, *masks], called)
+        texts = [*self._named(self.tags_column or None), self.image_column, *masks]
+        table = open_table(self.table, texts, called)
         known = table.schema.names
         twice = sorted({n for n in known if known.count(n) > 1})
         if twice:
@@ -207,7 +220,7 @@ class ImageTable:
                 f"{self._label()}: columns have one name: {', '.join(map(repr, twice))}; name them "
                 "apart"
             )
-        needed = [*self._named(), *masks, *self.drop]
+        needed = [*self._named(self._tags(known)), *masks, *self.drop]
         if self.image_column != "image" or self.images is not None:
             needed.append(self.image_column)
         for name in needed:
@@ -217,8 +230,8 @@ class ImageTable:
                 )
         return table
 
-    def _kept(self, table: Table) -> list[str]:
-        used = {*self._named(), self.image_column, self.mask_column, *self.drop}
+    def _kept(self, table: Table, named: Sequence[str]) -> list[str]:
+        used = {*named, self.image_column, self.mask_column, *self.drop}
         kept = []
         for name, kind in zip(table.schema.names, table.schema.types, strict=True):
             if name in used:
@@ -243,14 +256,19 @@ class _Rows:
     """What the columns say of each row."""
 
     def __init__(
-        self, source: ImageTable, data: pa.Table, table: Table, rejected: list[tuple[str, str]]
+        self,
+        source: ImageTable,
+        tags: str | None,
+        data: pa.Table,
+        table: Table,
+        rejected: list[tuple[str, str]],
     ) -> None:
         self.source, self.data, self.table, self.rejected = source, data, table, rejected
         self.label = source._label()
         self.classes = self.text(source.class_column)
         ids = self.text(source.id_column)
         self.ids = ids or [f"{i:08d}" for i in range(data.num_rows)]
-        self.tags = self._tags()
+        self.tags = self._tags(tags)
 
     def text(self, column: str | None) -> list[str]:
         """A column as stripped text, "" for null; [] where no column is named."""
@@ -283,9 +301,10 @@ class _Rows:
             return data.cast(data.type.value_type)
         return data
 
-    def _tags(self) -> list[list[str] | str]:
+    def _tags(self, column: str | None) -> Sequence[list[str] | str]:
         """The tags of each row, or the reason why there are none."""
-        column = self.source.tags_column
+        if column is None:
+            return [[]] * self.data.num_rows
         kind = self.data.schema.field(column).type
         values = self.data[column].to_pylist()
         names = class_names(self.table.features.get(column))

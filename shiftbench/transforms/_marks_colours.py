@@ -81,7 +81,7 @@ def of_luma(picture: Plane, luma: Plane) -> NDArray[np.uint8]:
     --------
     >>> luma = np.full((1, 1), 0.3, np.float32)
     >>> [of_luma(coloured(luma, c), luma)[0, 0].tolist() for c in (0, 3)]
-    [[72, 67, 139], [0, 103, 132]]
+    [[72, 66, 139], [0, 104, 132]]
     """
     made = np.rint(picture * np.float32(255))
     level = np.rint(luma * np.float32(255))
@@ -90,7 +90,7 @@ def of_luma(picture: Plane, luma: Plane) -> NDArray[np.uint8]:
     # A few pixels, nearly black or saturated, have no green to spare: they become grey.
     beyond = (made[..., 1] < 0) | (made[..., 1] > 255)
     made[beyond] = level[beyond][:, None]
-    return made.astype(np.uint8)
+    return np.asarray(made, np.uint8)
 
 
 def tinted(pixels: NDArray[np.uint8], colour: int, strength: float) -> Plane:

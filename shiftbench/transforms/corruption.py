@@ -252,7 +252,7 @@ def corruptions_named(texts: Sequence[str]) -> tuple[CorruptionStep, ...]:
 
     A name stands for its five severities. Groups are the families (`FAMILIES`), "imagenet_c" (the
     fifteen of Hendrycks & Dietterich 2019), "imagenet_c_extra" (the four that they keep for
-    validation) and "all".
+    validation) and "all"; ``blur=3`` is each of a group at one severity.
 
     Raises
     ------
@@ -263,11 +263,15 @@ def corruptions_named(texts: Sequence[str]) -> tuple[CorruptionStep, ...]:
     --------
     >>> [str(step) for step in corruptions_named(["fog", "jpeg:40"])][3:]
     ['fog=4', 'fog=5', 'jpeg:40']
-    >>> len(corruptions_named(["imagenet_c"]))
-    75
+    >>> len(corruptions_named(["imagenet_c"])), len(corruptions_named(["imagenet_c=3"]))
+    (75, 15)
     """
     steps: list[CorruptionStep] = []
     for text in texts:
+        group, _, severity = text.partition("=")
+        if severity and (members := _group(group.strip())) is not None:
+            steps += [parse_corruption(f"{name}={severity}") for name in members]
+            continue
         if "=" in text or ":" in text:
             steps.append(parse_corruption(text))
             continue
@@ -280,15 +284,19 @@ def corruptions_named(texts: Sequence[str]) -> tuple[CorruptionStep, ...]:
 
 
 def _members(text: str) -> Sequence[str]:
-    if text in FAMILIES:
-        return [name for name in CORRUPTIONS if corruption_named(name).family == text]
-    if text in _GROUPS:
-        return _GROUPS[text]
-    if text == "all":
-        return list(CORRUPTIONS)
+    found = _group(text)
+    if found is not None:
+        return found
     if text not in CORRUPTIONS:
         known = [*CORRUPTIONS, *FAMILIES, *_GROUPS, "all"]
         raise ConfigurationError(
             f"no corruption or group of them is called {text!r}; {near_names(text, known)}"
         )
     return [text]
+
+
+def _group(text: str) -> Sequence[str] | None:
+    """The corruptions of a group; None where no group has the name."""
+    if text in FAMILIES:
+        return [name for name in CORRUPTIONS if corruption_named(name).family == text]
+    return list(CORRUPTIONS) if text == "all" else _GROUPS.get(text)

@@ -103,8 +103,8 @@ def mark_image(
     eight colours have the same luma, so the grey picture (Pillow's mode "L") is the same for every
     value, to the last level; the same holds for "background".
 
-    "texture": brightness times a grating (stripes in four directions) or noise (two sizes) of ±30 % about
-    0.77; its phase is random.
+    "texture": brightness times a grating (stripes in four directions) or noise (two sizes) of
+    ±30 % about 0.77; its phase is random.
 
     "background": a colour of luma 0.3 in place of the ground: outside `mask`, where one is given;
     below the threshold of a glyph, edges blended; the outer eighth of a photograph.
@@ -146,7 +146,7 @@ def mark_image(
     >>> digit[2:6, 3:5] = 255
     >>> blue = mark_image(digit, "colour", 0, ident="0001", seed=0, n_values=2)
     >>> blue[3, 3].tolist(), blue[0, 0].tolist()
-    ([133, 122, 255], [0, 0, 0])
+    ([133, 121, 255], [0, 0, 0])
     """
     names = value_names(kind, n_values)
     if isinstance(value, bool) or not 0 <= value < len(names):

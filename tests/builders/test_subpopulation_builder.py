@@ -385,6 +385,31 @@ def test_fit_takes_the_largest_size_in_the_same_proportions() -> None:
         planned(found, cells=too_many)
 
 
+def test_a_size_with_an_empty_cell_is_no_size_in_the_same_proportions() -> None:
+    found = place_data(600)
+    table = found.examples.to_pydict()
+    kept = [i for i in range(600) if (table["label"][i], table["place"][i]) != ("cat", "outdoor")]
+    own = Metadata(found.examples.take(kept), found.contexts, found.rejected, {}, "made")
+    for fit in (False, True):
+        with pytest.raises(ConfigurationError, match=r"cat\(outdoor\) 20 .* no size in these"):
+            planned(own, cells=("a:60,20/20,60",), fit=fit)
+    with pytest.raises(ConfigurationError, match="size is 3, too few for the cell table 'a'"):
+        planned(found, cells=("a:6,2/2,6",), size=3)
+    small = planned(found, cells=("a:95,5/5,95",), size=10)
+    assert "too few for a Cramér's V of 0.9: it is 0.600" in small.configs[0].notes["warnings"][0]
+
+
+def test_combinations_of_names_with_brackets_are_found() -> None:
+    found = place_data(600)
+    renamed = ["far (out)" if p == "outdoor" else p for p in found.examples["place"].to_pylist()]
+    at = found.examples.schema.get_field_index("place")
+    own = Metadata(
+        found.examples.set_column(at, "place", [renamed]), found.contexts, found.rejected, {}, "m"
+    )
+    plan = planned(own, design="rare", rare="cat(far (out))", rare_shares=(0.1,))
+    assert "cat(far (out))" in plan.configs[0].notes["groups"]["train"]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

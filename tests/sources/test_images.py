@@ -218,6 +218,24 @@ def test_other_spellings_of_text(tmp_path: Path, kind: pa.DataType) -> None:
     assert found.examples["bytes"].to_pylist() == [len(IMAGES[0])]
 
 
+def test_without_tags_the_class_is_a_column(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,species,place\nb.png,cat,x\na.png,,y\nc.png,dog,z\n")
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(IMAGES[0])
+    source = ImageTable(str(tmp_path / "t.csv"), class_column="species", images=str(tmp_path))
+    found = source.scan()
+    assert found.examples["label"].to_pylist() == ["cat", "dog"]
+    assert found.examples["place"].to_pylist() == ["x", "z"]
+    assert "row has no class" in found.rejected["reason"].to_pylist()[0]
+    assert not len(found.contexts)
+    assert source.reader()(found.examples["locator"][0].as_py()) == {"image": IMAGES[0]}
+    untagged = ImageTable(dataset(), tags_column="").scan()
+    assert untagged.examples["label"].to_pylist() == ["cat", "dog", "cat"]
+    assert not len(untagged.contexts)
+    with pytest.raises(ConfigurationError, match="no column 'tag'; did you mean 'tags'"):
+        ImageTable(dataset(), tags_column="tag").scan()
+
+
 def test_wrong_configurations_are_told(tmp_path: Path) -> None:
     made = dataset()
     with pytest.raises(ConfigurationError, match="no column 'lable'; did you mean 'label'"):

@@ -331,6 +331,38 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         Table(str(tmp_path / "short.csv")).scan()
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz"])
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-16", "names of the columns"), ("latin-1", "column 'b'")]
+)
+def test_text_in_another_encoding_is_refused(
+    tmp_path: Path, ending: str, encoding: str, said: str
+) -> None:
+    path = tmp_path / f"t{ending}"
+    data = "\n".join("\t,"[ending[1] == "c"].join(row) for row in (("a", "b"), ("1", "größe")))
+    encoded = data.encode(encoding)
+    path.write_bytes(gzip.compress(encoded) if ending.endswith("gz") else encoded)
+    with pytest.raises(SourceError, match=f"{said}.*UTF-8"):
+        Table(str(path)).scan()
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_quote_that_is_never_closed_is_refused(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    for text, rows in (
+        ('a,b\n1,"open\n2,shut\n3,shut\n', None),
+        ('a,b\n1,"open\n2,shut"\n\n', 1),
+        ('a,b\n1,"two ""words"""\n2,5" wide\n', 2),
+    ):
+        encoded = text.encode()
+        path.write_bytes(gzip.compress(encoded) if ending.endswith("gz") else encoded)
+        if rows is None:
+            with pytest.raises(SourceError, match=r"quote is never closed.*'open"):
+                Table(str(path)).scan()
+        else:
+            assert len(Table(str(path)).scan().examples) == rows
+
+
 def test_adult(shared_data: Path) -> None:
     found = Table(str(shared_data / "adult" / "adult.csv.gz"), missing=("?",)).scan()
     table = found.examples

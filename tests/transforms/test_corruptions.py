@@ -249,6 +249,8 @@ def test_groups() -> None:
     assert len(every) == 5 * len(CORRUPTIONS)
     assert corruptions_named(FAMILIES) == every
     assert len(corruptions_named(["imagenet_c"])) == 75
+    of_blur = [s.name for s in corruptions_named(["blur"]) if s.severity == 3]
+    assert [str(s) for s in corruptions_named(["blur=3"])] == [f"{n}=3" for n in of_blur]
     extra = {s.name for s in corruptions_named(["imagenet_c_extra"])}
     assert extra == {"speckle_noise", "gaussian_blur", "spatter", "saturation"}
     assert not extra & {s.name for s in corruptions_named(["imagenet_c"])}

@@ -68,7 +68,7 @@ def test_unusable_examples_and_changed_copies_of_them_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "said"),
     [
-        ({"kind": ["a", "b"]}, {}, "no column 'label'"),
+        ({"kind": ["a", "b"]}, {}, r"no column 'label'.*--label: kind$"),
         ({"label": ["a", "a"]}, {}, "the value 'a'"),
         ({"label": ["a", "b"]}, {"classes": ("a", "x")}, "'x'"),
         ({"label": ["a", "b"]}, {"images": True}, "no column of images"),
