@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from _measure import peak_mb, temporary_folder
 
 import shiftbench as sb
-from shiftbench.builders.shared.assembly import Held, coded, no_subsets, options_of, split_plan
+from shiftbench.builders.shared.assembly import Held, coded, options_of, split_plan
 from shiftbench.builders.shared.division import divide
 from shiftbench.builders.shared.labelled import labelled
 from shiftbench.plan import ConfigPlan, Plan
@@ -118,9 +118,6 @@ class Halves:
 
     def recipe(self) -> Mapping[str, Any]:
         return options_of(self)
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, Mapping[str, Any]]:
-        return no_subsets()
 
     def card(self) -> str:
         return ""

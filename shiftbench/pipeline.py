@@ -33,6 +33,7 @@ from shiftbench.report.draw import drawn_beside
 from shiftbench.schema import (
     FORMAT,
     REJECTED,
+    SHIFT_DISTANCES,
     Checks,
     Metadata,
     Source,
@@ -71,9 +72,10 @@ class Builder(Protocol):
     """A benchmark family: a frozen dataclass of options with these hooks.
 
     It may have more: ``modes``, the pixel modes that it writes; ``measurement``, how its benchmarks
-    are measured by default; ``inspect(plan, gathered)``, which sees what the reader gathered and
-    returns `Inspected`, or raises where the benchmark may not be; and ``remarks(verdicts)``, which
-    turns the audit's verdicts into warnings.
+    are measured by default; ``measure(plan)``, which gives the distances that follow from the
+    membership of subsets (a table `shift_distances`) and what it left out; ``inspect(plan,
+    gathered)``, which sees what the reader gathered and returns `Inspected`, or raises where the
+    benchmark may not be; and ``remarks(verdicts)``, which turns the audit's verdicts into warnings.
     """
 
     name: ClassVar[str]
@@ -94,10 +96,6 @@ class Builder(Protocol):
 
     def recipe(self) -> Mapping[str, Any]:
         """The options, as plain values."""
-        ...
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, Mapping[str, Any]]:
-        """Table `shift_distances`, and what the measuring left out."""
         ...
 
     def card(self) -> str:
@@ -239,6 +237,12 @@ def _check_apart(source: Source, out: Location) -> None:
 
 def _private_fields(source: Source) -> set[str]:
     return {f.name for f in fields(source) if f.metadata.get("private")}  # type: ignore[arg-type]
+
+
+def _by_membership(builder: Builder, plan: Plan) -> tuple[pa.Table, Mapping[str, Any]]:
+    measure: Callable[[Plan], tuple[pa.Table, Mapping[str, Any]]] | None
+    measure = getattr(builder, "measure", None)
+    return (SHIFT_DISTANCES.empty_table(), {}) if measure is None else measure(plan)
 
 
 def _inspected(builder: Builder, plan: Plan, reports: Mapping[str, ShardReport]) -> Inspected:
@@ -395,7 +399,7 @@ def _finish(
     configs = {c.name: _config_entry(plan, c, made.reports, stage) for c in plan.configs}
     # The last bits of a matrix inverse change with the number of threads; the tables must not.
     with step("measuring memberships", show=show), threadpool_limits(limits=1):
-        distances, of_membership = made.builder.measure(plan)
+        distances, of_membership = _by_membership(made.builder, plan)
     digest = benchmark_digest(configs)
     examples = Examples(
         work,

@@ -12,7 +12,7 @@ from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, options_of
 from ..shared.labelled import Labelled, labelled
 from .checking import check_options
 from .made import Change, Shares, made_config, made_labels, made_rule
@@ -184,10 +184,6 @@ class ConceptShift:
     def recipe(self) -> dict[str, Any]:
         """The configuration without the source, as plain values."""
         return options_of(self)
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
-        """There are no subsets, whose distances could come from membership."""
-        return no_subsets()
 
     def card(self) -> str:
         """What the card says of every benchmark of this family."""

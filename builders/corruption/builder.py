@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.measuring.settings import Measurement
@@ -15,7 +14,7 @@ from shiftbench.plan import ConfigPlan, Plan, SplitPlan
 from shiftbench.schema import ClassLabel, Metadata, Source, Value
 from shiftbench.transforms.corruption import CorruptionStep, corruption_named
 
-from ..shared.assembly import Held, card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import Held, card_text, check_texts, options_of
 from ..shared.division import divide, random_order
 from ..shared.labelled import Labelled, labelled
 from .choice import Chosen, choose
@@ -172,10 +171,6 @@ class Corruptions:
     def recipe(self) -> dict[str, Any]:
         """The options, as plain values."""
         return options_of(self)
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
-        """There are no subsets whose distance could come from membership."""
-        return no_subsets()
 
     def card(self) -> str:
         """What the card says of every benchmark of this family."""

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, Literal
 
-import pyarrow as pa
-
 from shiftbench.errors import ConfigurationError
 from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, options_of
 from .configs import Options, make_config
 from .designs import Design, given, leave_one_out
 from .parts import Shares, trained
@@ -198,10 +196,6 @@ class Environments:
     def recipe(self) -> dict[str, Any]:
         """The configuration without the source, as plain values."""
         return options_of(self)
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
-        """No distances by membership: there are no subsets."""
-        return no_subsets()
 
     def card(self) -> str:
         """What the card says of every benchmark of this family."""

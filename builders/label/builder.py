@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import pyarrow as pa
-
 from shiftbench.errors import ConfigurationError
 from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, options_of
 from ..shared.labelled import labelled
 from .priors import check_prior
 from .splits import LEAST, Settings, label_config, need_order
@@ -188,10 +186,6 @@ class LabelShift:
     def recipe(self) -> dict[str, Any]:
         """The configuration without the source, as plain values."""
         return options_of(self)
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
-        """No distances by membership: there are no subsets."""
-        return no_subsets()
 
     def card(self) -> str:
         """What the card says of every benchmark of this family."""

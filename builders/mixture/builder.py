@@ -13,7 +13,7 @@ from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.schema import Metadata, Source
 
-from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, check_texts, options_of
 from ..shared.labelled import labelled
 from .components import components
 from .configs import LEAST, Settings, dose_name, stream_config, test_config, train_configs
@@ -222,10 +222,6 @@ class Mixtures:
     def recipe(self) -> dict[str, Any]:
         """The configuration without the source, as plain values."""
         return options_of(self)
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
-        """No distances by membership: there are no subsets."""
-        return no_subsets()
 
     def card(self) -> str:
         """What the card says of every benchmark of this family."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shiftbench.errors import ConfigurationError
 from shiftbench.plan import SplitPlan
-from shiftbench.schema import SHIFT_DISTANCES, Checks
+from shiftbench.schema import Checks
 
 __all__ = [
     "AS_THEY_ARE",
@@ -22,7 +22,6 @@ __all__ = [
     "card_text",
     "check_texts",
     "coded",
-    "no_subsets",
     "options_of",
     "split_plan",
 ]
@@ -103,11 +102,6 @@ def options_of(builder: Any) -> dict[str, Any]:
         if f.name != "source"
     }
     return {k: v for k, v in options.items() if v is not None}
-
-
-def no_subsets() -> tuple[pa.Table, dict[str, Any]]:
-    """`Builder.measure` where there are no subsets whose distance comes from membership."""
-    return SHIFT_DISTANCES.empty_table(), {}
 
 
 def card_text(family: str) -> str:

@@ -13,7 +13,7 @@ from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.schema import Metadata, Source
 from shiftbench.transforms.marks import MAX_VALUES
 
-from ..shared.assembly import AS_THEY_ARE, card_text, no_subsets, options_of
+from ..shared.assembly import AS_THEY_ARE, card_text, options_of
 from ..shared.labelled import CONTEXT, labelled
 from .checks import check_options
 from .counter import counter_configs
@@ -220,10 +220,6 @@ class Subpopulations:
     def recipe(self) -> Mapping[str, Any]:
         """The options, as plain values."""
         return options_of(self)
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, Mapping[str, Any]]:
-        """No distances come from membership."""
-        return no_subsets()
 
     def card(self) -> str:
         """What the card says of the family."""

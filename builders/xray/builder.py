@@ -14,7 +14,7 @@ from shiftbench.errors import ConfigurationError
 from shiftbench.measuring.settings import Measurement
 from shiftbench.plan import Inspected, Plan
 from shiftbench.radiograph import Intensity, RadiographSource
-from shiftbench.schema import SHIFT_DISTANCES, Image, Metadata, Value
+from shiftbench.schema import Image, Metadata, Value
 
 from .caveats import caveats
 from .configs import ConfigMaker
@@ -231,10 +231,6 @@ class XrayPatches:
             if f.name != "source"
         }
         return {k: v for k, v in options.items() if v is not None}
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
-        """There are no subsets, whose distances could come from membership."""
-        return SHIFT_DISTANCES.empty_table(), {}
 
     def inspect(self, plan: Plan, gathered: Mapping[str, bytes]) -> Inspected:
         """Leaks and near-duplicates among the radiographs that were read; the source's caveats."""

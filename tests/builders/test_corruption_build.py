@@ -132,7 +132,7 @@ def test_distance_and_loss_are_figures_of_their_own(tmp_path) -> None:
     assert abs(weak["accuracy_lost"]) < 0.03
     assert weak["lost_low"] <= 0 <= weak["lost_high"]
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "**P(y)** is held fixed" in card
+    assert "held fixed: **P(y)**" in card
 
 
 def test_photographs_in_a_table(tmp_path, shared_data) -> None:

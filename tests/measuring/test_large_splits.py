@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import shiftbench as sb
-from shiftbench.builders.shared.assembly import coded, no_subsets, split_plan
+from shiftbench.builders.shared.assembly import coded, split_plan
 from shiftbench.builders.shared.labelled import labelled
 from shiftbench.measuring import examples as module
 from shiftbench.measuring.remeasure import examples_of
@@ -51,9 +51,6 @@ class Overlapping:
 
     def recipe(self):
         return {}
-
-    def measure(self, plan):
-        return no_subsets()
 
     def card(self) -> str:
         return ""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 
-from shiftbench.builders.shared.assembly import coded, no_subsets, split_plan
+from shiftbench.builders.shared.assembly import coded, split_plan
 from shiftbench.builders.shared.labelled import labelled
 from shiftbench.plan import ConfigPlan, Plan
 from shiftbench.schema import ClassLabel, Metadata, Source
@@ -36,9 +35,6 @@ class Whole:
 
     def recipe(self) -> Mapping[str, Any]:
         return {}
-
-    def measure(self, plan: Plan) -> tuple[pa.Table, Mapping[str, Any]]:
-        return no_subsets()
 
     def card(self) -> str:
         return "All of a source."
