@@ -22,7 +22,7 @@ __all__ = ["Examples", "Rows"]
 
 Codes = NDArray[np.int64]
 
-LARGE, DRAWN = 200_000, 50_000
+LARGE, DRAWN = 50_000, 20_000
 """Of a split with more examples than the one, so many as the other are drawn and read."""
 
 

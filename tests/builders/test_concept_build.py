@@ -77,7 +77,7 @@ def test_the_distance_and_the_loss_of_each_strength_are_measured(made: Any) -> N
 
 def test_the_card_says_what_is_held(made: Any) -> None:
     card = Path(made.url, "README.md").read_text("utf-8")
-    assert "**P(x)** is held fixed" in card
+    assert "held fixed: **P(x)**" in card
     assert "Severities" in card
 
 
