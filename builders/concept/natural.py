@@ -222,17 +222,23 @@ def _held(contrast: Contrast, source: str, target: str) -> Held:
             f"the contexts of {contrast.by!r} as they are, matched on nothing; see `balance`",
         )
     matched = ", ".join(contrast.match)
-    how = (
-        "equal shares of every combination of their values, numbers cut into "
-        f"{contrast.bins} ranges"
-        if contrast.method == "strata"
-        else "both sides thinned by a propensity that was fitted on other clusters"
-    )
+    product = "P(m) P(rest of x | m) P(y | x), m the matched columns"
+    changed = "P(y | x), and P(rest of x | m) as far as the contexts differ in it"
+    if contrast.method == "overlap":
+        return Held(
+            product,
+            "",
+            changed,
+            f"P(m), m being {matched}, is made alike but not held: both sides are thinned by a "
+            "propensity that was fitted on other clusters, and its error stays; what still differs "
+            "is in `balance`",
+        )
     return Held(
-        "P(m) P(rest of x | m) P(y | x), m the matched columns",
-        f"P(m), m being {matched}",
-        "P(y | x), and P(rest of x | m) as far as the contexts differ in it",
-        f"{how}; what still differs is in `balance`",
+        product,
+        f"P(stratum of m), m being {matched}",
+        changed,
+        "equal shares of every combination of their values, numbers cut into "
+        f"{contrast.bins} ranges; inside a range they may differ, which is in `balance`",
     )
 
 

@@ -60,8 +60,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "source": {
             "name": "simulated_tables",
             "delta": (0.0, 1.0),
-            "gamma": (0.0, 1.0, 2.0),
-            "omitted": (0.0,),
+            "gamma": (0.0, 2.0),
+            "omitted": (0.0, 1.0),
         },
         "design": "simulated",
         "label": "label",

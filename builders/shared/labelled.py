@@ -162,6 +162,11 @@ def labelled(
         No column or contexts to take a class from, one class only, no images where some are
         needed.
     """
+    if not len(metadata.examples):
+        first = metadata.rejected.slice(0, 1).to_pylist()
+        why = f"; the first of {len(metadata.rejected)} that were rejected, " * bool(first)
+        told = "".join(f"{r['input']}: {r['reason']}" for r in first)
+        raise ConfigurationError(f"the source has no example that can be used{why}{told}")
     if images and not isinstance(metadata.content.get("image"), Image):
         content = ", ".join(metadata.content) or "plain columns only"
         raise ConfigurationError(

@@ -59,9 +59,10 @@ def _check_design(options: Subpopulations) -> None:
             f"values of the made attribute {options.make!r} cannot be joined with '='"
         )
     if design == "cells" and bool(options.cells) == bool(options.levels):
+        given = "both are given (one perhaps by a preset)" if options.cells else "neither is given"
         raise ConfigurationError(
             "the design 'cells' needs either tables (--cells name:90,10/10,90) or levels of "
-            "Cramér's V (--levels 0 0.5 0.9)"
+            f"Cramér's V (--levels 0 0.5 0.9), and {given}"
         )
     needs = _NEEDS.get(design, ())
     if needs and not any(getattr(options, n) for n in needs):

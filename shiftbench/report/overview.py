@@ -104,12 +104,15 @@ def overview_text(found: dict[str, Any]) -> str:
         lines.append("before you use it")
         lines += [f"  {remark}" for remark in found["remarks"]]
     lines.append("configs")
+    said: list[str] = []
     for name, config in found["configs"].items():
         if config["kind"] == "task":
             lines.append(f"  {name}: {config['description']}")
-            lines += _held_line(config["notes"].get("held"))
+            held = _held_line(config["notes"].get("held"))
+            lines += [] if held == said else held
+            said = held
             lines += [
-                f"    {split:24} {e['rows']:>7}  {e['shift']}, {e['flag']}"
+                f"    {split:32} {e['rows']:>7}  {e['shift']}, {e['flag']}"
                 for split, e in config["splits"].items()
             ]
         else:
@@ -152,8 +155,8 @@ def _held_line(held: Mapping[str, str] | None) -> list[str]:
     """What a config holds fixed, where its builder says so."""
     if not held:
         return []
-    fixed = f"held fixed: {held['fixed']}" if held["fixed"] else "nothing is held fixed"
-    changed = f"{held['changed']} changes" if held["changed"] else "nothing changes"
+    fixed = f"held fixed: {held['fixed']}" if held["fixed"] else "nothing held fixed"
+    changed = f"changed: {held['changed']}" if held["changed"] else "nothing changed"
     return [f"    of {held['factorisation']}, {changed}; {fixed}: {held['by']}"]
 
 
@@ -167,7 +170,7 @@ def _step_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         s = found[0]
         step = f"{s['change']} {s['parameter']:.3g} {s['unit'] or ''}".rstrip()
         parts = [f"{r['distance']} {r['shift']:.3g}" for r in found if r["shift"] is not None]
-        told = f"in {space} {', '.join(parts)}; " if parts else ""
+        told = f"in {_short(space)} {', '.join(parts)}; " if parts else ""
         if s["accuracy_lost"] is None:
             told += s["remark"] or "no reference model"
         else:
@@ -203,7 +206,7 @@ def _by_interest(row: dict[str, Any], roles: Mapping[str, Mapping[str, str | Non
 
 
 def _distance_line(d: dict[str, Any]) -> str:
-    space = f" in {d['space']}" if d.get("space") else ""
+    space = f" in {_short(d['space'])}" if d.get("space") else ""
     head = f"  {d['config']}: {d['source']} → {d['target']}: {d['distance']}{space} "
     if d["value"] is None:
         why = (d.get("method") or "").removeprefix("cannot tell: ")
@@ -219,6 +222,11 @@ def _distance_line(d: dict[str, Any]) -> str:
         interval = ""
     p = "" if d.get("p_value") is None else f", p = {d['p_value']:.3g}"
     return f"{head}{d['value']:.3g}{interval}{p}"
+
+
+def _short(space: str) -> str:
+    """A space's name; of one that lists many columns, the beginning."""
+    return space if len(space) <= 40 else f"{space[:39]}…"
 
 
 def _more(entries: Sequence[Any]) -> list[str]:

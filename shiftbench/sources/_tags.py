@@ -27,7 +27,10 @@ def split_tags(text: str, separator: str | None) -> list[str] | str:
     try:
         return [t.strip() for t in msgspec.json.decode(text, type=list[str])]
     except DECODE_ERRORS:
-        return f"the tags {text[:80]!r} are no JSON list of text; is there a separator to state?"
+        return (
+            f"the tags {text[:80]!r} are no JSON list of text; say what stands between them with "
+            "tags_separator"
+        )
 
 
 def named_tags(codes: Sequence[int | None], names: Sequence[str]) -> list[str] | str:

@@ -128,8 +128,10 @@ class Table:
         ids, kept = self._ids(opened, names, n, rejected)
         clusters, alone = self._clusters(opened, names, ids)
         counts = {"columns_left_out": left_out, "rows_without_a_cluster": alone}
-        if self.cluster_column is None:
-            counts["rows_the_same_as_another"] = rows_alike(pa.table(columns))
+        notes = {"title": f"Table: {self._label()}"}
+        alike = rows_alike(pa.table(columns)) if self.cluster_column is None else 0
+        if alike:
+            notes["rows"] = f"{alike} rows kept that equal another: one person twice, perhaps"
         order = _sorted(ids, kept)
         examples: dict[str, Any] = {"example_id": ids, "cluster_id": clusters}
         while columns:  # one at a time: a table in two orders would take twice the memory
@@ -163,7 +165,7 @@ class Table:
             license=self.license,
             redistributable=self.redistributable,
             counts={k: v for k, v in counts.items() if v},
-            notes={"title": f"Table: {self._label()}"},
+            notes=notes,
             columns=self._features(public),
         )
 

@@ -240,8 +240,9 @@ def _held(manifest: Manifest) -> str:
             same.setdefault(told, []).append(f"`{name}`")
     lines = [
         f"- {', '.join(names)}: of {cell(product)}, "
-        f"{f'**{cell(changed)}** changes' if changed else 'nothing changes'}; "
-        f"{f'held fixed: **{cell(fixed)}**' if fixed else 'nothing is held fixed'}: {cell(by)}.\n"
+        f"{f'changed: **{cell(changed)}**' if changed else 'nothing changed'}; "
+        f"{f'held fixed: **{cell(fixed)}**' if fixed else 'nothing held fixed'}: "
+        f"{cell(by.replace('`', ''))}.\n"
         for (product, fixed, changed, by), names in same.items()
     ]
     return "## What is held fixed\n\n" + "".join(lines) if lines else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 from shiftbench.builders.shared.changed import changed_id
 from shiftbench.builders.shared.labelled import labelled
 from shiftbench.errors import ConfigurationError
+from shiftbench.sources.images import ImageTable
 
 from .made_sources import metadata
 
@@ -104,3 +106,10 @@ def test_an_id_that_looks_like_a_copy_excludes_itself_alone() -> None:
     ids = pa.array(["a", "a~b", "c", "d"])
     made = replace(made, examples=made.examples.set_column(0, "example_id", ids))
     assert labelled(made, excluded=frozenset({"a~b"})).ids().to_pylist() == ["a", "c", "d"]
+
+
+def test_rows_that_were_all_rejected_are_told_and_not_dropped(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text("image,label,tags\na.png,cat,tree;pond\nb.png,dog,pond\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"first of 2 .*tree;pond.*tags_separator"):
+        labelled(ImageTable(str(table)).scan())
