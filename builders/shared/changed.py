@@ -15,8 +15,8 @@ from shiftbench.errors import ContentError
 from shiftbench.store.check import HashedImage, pixel_hash
 
 __all__ = [
+    "MARK",
     "ChangedReader",
-    "changed_id",
     "changed_locator",
     "decode_image",
     "encode_png",
@@ -28,21 +28,17 @@ Pixels = NDArray[np.uint8]
 """(rows, columns) grey or (rows, columns, 3) colour."""
 
 MARK = "~"
-
-
-def changed_id(example_id: str, change: str) -> str:
-    """The id of a changed copy, ordered right after the example itself.
-
-    Examples
-    --------
-    >>> changed_id("0017", "blur_3"), unchanged_id("0017~blur_3"), unchanged_id("0017")
-    ('0017~blur_3', '0017', '0017')
-    """
-    return f"{example_id}{MARK}{change}"
+"""Stands between the id of an example and what a changed copy of it is called by."""
 
 
 def unchanged_id(example_id: str) -> str:
-    """The id of the example that a copy is of."""
+    """The id of the example that a copy is of.
+
+    Examples
+    --------
+    >>> unchanged_id(f"0017{MARK}blur_3"), unchanged_id("0017")
+    ('0017', '0017')
+    """
     return example_id.rpartition(MARK)[0] or example_id
 
 

@@ -150,7 +150,7 @@ def labelled(
         Those to take, in this order; by default all.
     excluded : frozenset of str
         Examples whose content cannot be used, as `Builder.plan` is given them; the id of a changed
-        example (see `changed_id`) excludes the example.
+        example (see `unchanged_id`) excludes the example.
     images : bool
         Whether the source must give images.
     drop : sequence of str
